@@ -1,0 +1,40 @@
+"""Where things lie: what commands write, what is cached, where the user's data are."""
+
+import os
+from pathlib import Path
+
+from bench.errors import RequestError
+
+
+def runs() -> Path:
+    """The folder that holds everything a command writes: `$FACEBENCH_RUNS`, else `runs/` here."""
+    return Path(os.environ.get("FACEBENCH_RUNS") or "runs").resolve()
+
+
+def study_folder(study: str) -> Path:
+    """The folder of one study: a sub-folder per trial, and `report/`."""
+    return runs() / study
+
+
+def cache() -> Path:
+    """The folder of the decoded-image cache: `$FACEBENCH_CACHE`, else the user's cache folder."""
+    if explicit := os.environ.get("FACEBENCH_CACHE"):
+        return Path(explicit).resolve()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "facebench"
+
+
+def data(path: str | Path) -> Path:
+    """An existing file or folder of the user's data: absolute, or relative to `$FACEBENCH_DATA`.
+
+    Raises:
+        RequestError: the path is relative and no data folder is named, or nothing lies there.
+    """
+    path = Path(path)
+    if not path.is_absolute():
+        root = os.environ.get("FACEBENCH_DATA")
+        if not root:
+            raise RequestError(f"data path {str(path)!r} is relative, and no data folder is named: give --data FOLDER or set $FACEBENCH_DATA")
+        path = Path(root).resolve() / path
+    if not path.exists():
+        raise RequestError(f"no file or folder at {path}: check --data / $FACEBENCH_DATA and the path in the request")
+    return path

@@ -1,0 +1,42 @@
+"""What a protocol answers: figures with their spread, what could not be said, and the raw scores behind them."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """The identity part of a figure's variance, kept so that any test can be redone without a GPU (statistics.md).
+
+    Attributes:
+        kind: `folds` (the metric on each person-disjoint fold) or `jackknife` (the metric with one identity left out).
+        values: (G,) one figure per fold or left-out identity.
+    """
+
+    kind: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The answer of `protocol.score(embeddings)`.
+
+    Attributes:
+        metrics: flat, `protocol/figure` -> fraction (never percent).
+        undefined: figures that these data cannot carry, with the reason in words.
+        marks: figures that hang on a handful of events and must not be ranked, with the reason in words.
+        counts: what was counted (pairs, probes, distractors, effective identities ...).
+        curves: what plots need, e.g. `roc` -> {`far`: [...], `tar`: [...]}, `cmc` -> {`rank`, `rate`},
+            `distractors` -> {`distractors`, `rank1`}.
+        clusters: per metric that may be compared, its identity clusters.
+        raw: the scores themselves (per pair, per probe), as arrays.
+    """
+
+    metrics: dict[str, float]
+    undefined: dict[str, str] = field(default_factory=dict)
+    marks: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    clusters: dict[str, Clusters] = field(default_factory=dict)
+    raw: dict[str, np.ndarray] = field(default_factory=dict)
