@@ -33,7 +33,10 @@ def data(path: str | Path) -> Path:
     if not path.is_absolute():
         root = os.environ.get("FACEBENCH_DATA")
         if not root:
-            raise RequestError(f"data path {str(path)!r} is relative, and no data folder is named: give --data FOLDER or set $FACEBENCH_DATA")
+            raise RequestError(
+                f"data path {str(path)!r} is relative and no data folder is named: "
+                "give --data FOLDER or set $FACEBENCH_DATA"
+            )
         path = Path(root).resolve() / path
     if not path.exists():
         raise RequestError(f"no file or folder at {path}: check --data / $FACEBENCH_DATA and the path in the request")

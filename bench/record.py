@@ -1,10 +1,10 @@
 """The record of a trial on disk: `runs/<study>/<trial id>/`, written by the driver alone, read by reports.
 
-    trial.json     the trial, written when it is asked for
-    events.jsonl   its events, appended one by one (the truth that MLflow is filled from)
-    record.json    written once, at the end: state, metrics, scores, cost, provenance
-    curves.json    what plots need, per protocol
-    raw.npz        per-pair and per-probe scores
+trial.json     the trial, written when it is asked for
+events.jsonl   its events, appended one by one (the truth that MLflow is filled from)
+record.json    written once, at the end: state, metrics, scores, cost, provenance
+curves.json    what plots need, per protocol
+raw.npz        per-pair and per-probe scores
 """
 
 import json
@@ -42,7 +42,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     part = path.with_name(path.name + ".part")
     part.write_text(text)
-    os.replace(part, path)
+    part.replace(path)
 
 
 def start(trial: Trial, study_folder: Path) -> Path:
@@ -86,7 +86,7 @@ def finish(folder: Path, state: str, reason: str = "", result: Result | None = N
         write_text(folder / "curves.json", json.dumps(curves))
         if result.raw:
             np.savez_compressed(folder / "raw.part.npz", **result.raw)
-            os.replace(folder / "raw.part.npz", folder / "raw.npz")
+            (folder / "raw.part.npz").replace(folder / "raw.npz")
     write_text(folder / "record.json", json.dumps(body, indent=1, sort_keys=True))
 
 

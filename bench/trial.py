@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -37,13 +37,13 @@ class Trial:
     """Everything that decides what a trial does. Two equal trials give equal numbers.
 
     Attributes:
-        study, stage, role, number, seed: who asked for it. `stage` is `tune`, `default` or `confirm`; `role` is the
-            part it plays there: `search`, `finalist` (tune), `default`, `tuned`, `again` (the A/A row), `untrained` (confirm).
+        study, stage, role, number, seed: who asked for it. `stage` is `tune`, `default` or `confirm`; `role` is its
+            part there: `search`, `finalist` (tune), `default`, `tuned`, `again` (the A/A row), `untrained` (confirm).
         data: the training set, `{"name": "faces", ...options of its load}`.
         holdout: share of the training identities set aside as development identities (0: all are trained on).
         holdout_seed: which ones.
         backbone, backbone_options, embedding_dim: the network.
-        loss, loss_options: the criterion; an option `x_fraction` reaches the loss as `x_steps`, that share of all steps.
+        loss, loss_options: the criterion; `x_fraction` reaches the loss as `x_steps`, that share of all steps.
         image_size, crop, channels: pixels are the central `crop` square (None: all of it) scaled to `image_size`.
         epochs, batch_size, optimizer, learning_rate, weight_decay, momentum, schedule, warmup: the training.
             `schedule` is `cosine`, `step` or `constant`; `warmup` is a share of the run.
@@ -128,3 +128,19 @@ class Result:
     raw: dict[str, Any] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def run(trial: Trial, folder: str | None = None) -> Iterator[Progress | Result]:
+    """Train, embed and score one trial: a `Progress` after each epoch, then one `Result`.
+
+    Args:
+        folder: a local path or fsspec URL for the checkpoints. Where it holds some, their events come first again and the
+            training goes on from the last one, bit for bit as if it had never stopped.
+
+    Raises:
+        RequestError: the trial asks for what does not exist or must not be (shared people between training and test).
+        TrialFailed: the training diverged.
+    """
+    from bench import run as whole  # torch is imported only when something runs
+
+    return whole.events(trial, folder)

@@ -1,0 +1,63 @@
+"""Networks that turn images into embeddings: any timm model by its name, and the nets registered here.
+
+    net = backbones.create("cnn4", embedding_dim=256, image_size=(64, 64))     # (B, 3, 64, 64) -> (B, 256) float32
+
+A file may register several sizes of one net with `@register`.
+"""
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_registered: dict[str, Callable[..., "nn.Module"]] = {}
+
+
+def register(make: Callable[..., "nn.Module"]) -> Callable[..., "nn.Module"]:
+    """Offer `make(embedding_dim, in_chans, image_size, **options)` as a backbone under its own name in lower case."""
+    _registered[make.__name__.lower()] = make
+    return make
+
+
+def own() -> list[str]:
+    """The nets registered here and by the entry-point group `facebench.backbones`."""
+    for module in pkgutil.iter_modules(__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"{__name__}.{module.name}")
+    for point in entry_points(group="facebench.backbones"):
+        point.load()
+    return sorted(_registered)
+
+
+def names() -> list[str]:
+    """All names that `create` takes: the registered nets, then timm's."""
+    from backbones import _timm
+
+    return own() + _timm.names()
+
+
+def create(
+    name: str, embedding_dim: int, in_chans: int = 3, image_size: tuple[int, int] = (112, 112), **options: Any
+) -> "nn.Module":
+    """Make the network `name`: images (B, in_chans, H, W) -> (B, embedding_dim) float32.
+
+    Raises:
+        ValueError: an unknown name (the sentence offers the closest ones), or an option or image size the net cannot take.
+    """
+    if name in own():
+        try:
+            return _registered[name](embedding_dim, in_chans, image_size, **options)
+        except TypeError as error:
+            raise ValueError(f"backbone {name!r} does not take these options: {error}") from error
+    from backbones import _timm
+
+    if name not in _timm.names():
+        close = difflib.get_close_matches(name, names(), 3)
+        hint = f"closest: {', '.join(close)}; " if close else ""
+        raise ValueError(f"no {name!r} in backbones; {hint}there is: {', '.join(own())}, and all of timm's")
+    return _timm.create(name, embedding_dim, in_chans, image_size, **options)

@@ -1,0 +1,53 @@
+"""Where a trial computes, and in which precision."""
+
+import contextlib
+from dataclasses import dataclass
+
+import torch
+
+from bench.errors import RequestError
+
+PRECISIONS = ("auto", "bf16", "float32")
+
+
+@dataclass(frozen=True)
+class Device:
+    """`autocast()` is the context of the network's forward pass; losses compute outside of it, in float32."""
+
+    device: torch.device
+    bf16: bool
+
+    def autocast(self) -> contextlib.AbstractContextManager:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+    @property
+    def name(self) -> str:
+        """What the record says: the accelerator's name, or the processor."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return f"cpu, {torch.get_num_threads()} thread(s)"
+
+    def peak_memory_mb(self) -> float:
+        """The most memory held so far: on the accelerator, or of this process (which several trials may share)."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def choose(precision: str) -> Device:
+    """The accelerator where there is one, else the CPU; with `auto`, bf16 where the hardware multiplies in it.
+
+    Raises:
+        RequestError: an unknown precision.
+    """
+    if precision not in PRECISIONS:
+        raise RequestError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if precision != "auto":
+        return Device(device, precision == "bf16")
+    if device.type == "cuda":
+        return Device(device, torch.cuda.is_bf16_supported(including_emulation=False))
+    probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return Device(device, any(getattr(torch.cpu, probe, bool)() for probe in probes))

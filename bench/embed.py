@@ -1,0 +1,37 @@
+"""Images -> embeddings, as a test protocol wants them."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from bench.augment import normalise
+from bench.device import Device
+from bench.errors import RequestError
+
+FLIPS = ("concat", "add", "none")
+
+
+@torch.inference_mode()
+def embed(network: nn.Module, images: np.ndarray, device: Device, flip: str = "concat", batch: int = 256) -> np.ndarray:
+    """(N, H, W, C) uint8 -> (N, D) float32, or (N, 2 D) where the mirror image's embedding is appended.
+
+    Args:
+        flip: `concat` (both papers' tests), `add` or `none`.
+
+    Raises:
+        RequestError: an unknown `flip`.
+    """
+    if flip not in FLIPS:
+        raise RequestError(f"flip must be one of {', '.join(FLIPS)}, got {flip!r}")
+    was_training = network.training
+    network.eval()
+    out = []
+    for start in range(0, len(images), batch):
+        x = normalise(images[start : start + batch]).to(device.device, memory_format=torch.channels_last)
+        with device.autocast():
+            own = network(x).float()
+            mirror = network(x.flip(3)).float() if flip != "none" else own
+        joined = {"concat": torch.cat([own, mirror], 1), "add": own + mirror, "none": own}[flip]
+        out.append(joined.cpu().numpy())
+    network.train(was_training)
+    return np.concatenate(out)

@@ -1,0 +1,147 @@
+"""Image files in folders and archives, read without unpacking."""
+
+import hashlib
+import io
+import tarfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bench.errors import RequestError
+from bench.images import Unreadable
+
+IMAGE_SUFFIXES = frozenset(".jpg .jpeg .png .bmp .webp .tif .tiff .ppm .pgm .gif".split())
+
+
+class Tree:
+    """A folder, or a .zip or .tar file, as a tree of named files. Opened when read, so that it can be sent to a worker."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._archive: zipfile.ZipFile | tarfile.TarFile | None = None
+        self._members: dict[str, tarfile.TarInfo] = {}
+
+    def __reduce__(self) -> tuple:
+        return Tree, (self.path,)
+
+    def files(self) -> dict[str, tuple]:
+        """Relative path -> what changes when the file changes (size and checksum or time), sorted by path."""
+        archive = self._open()
+        if isinstance(archive, zipfile.ZipFile):
+            found = {i.filename: (i.file_size, i.CRC) for i in archive.infolist() if not i.is_dir()}
+        elif isinstance(archive, tarfile.TarFile):
+            found = {name: (m.size, m.mtime, m.offset_data) for name, m in self._members.items()}
+        else:
+            paths = (p for p in self.path.rglob("*") if p.is_file())
+            found = {p.relative_to(self.path).as_posix(): (p.stat().st_size, p.stat().st_mtime_ns) for p in paths}
+        return dict(sorted(found.items()))
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file.
+
+        Raises:
+            KeyError: there is no such file.
+        """
+        archive = self._open()
+        if isinstance(archive, zipfile.ZipFile):
+            return archive.read(name)
+        if isinstance(archive, tarfile.TarFile):
+            file = archive.extractfile(self._members[name])
+            if file is None:
+                raise KeyError(name)
+            with file:
+                return file.read()
+        path = self.path / name
+        if not path.is_file():
+            raise KeyError(name)
+        return path.read_bytes()
+
+    def _open(self) -> zipfile.ZipFile | tarfile.TarFile | None:
+        if self._archive is None and self.path.is_file():
+            try:
+                if zipfile.is_zipfile(self.path):
+                    self._archive = zipfile.ZipFile(self.path)
+                else:
+                    self._archive = tarfile.open(self.path)  # noqa: SIM115 (kept open for random access)
+                    members = (m for m in self._archive if m.isfile())
+                    self._members = {m.name.removeprefix("./"): m for m in members}
+            except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+                raise RequestError(
+                    f"{self.path} is neither a folder nor a readable .zip or .tar file ({error})"
+                ) from error
+        return self._archive
+
+
+def images_below(root: Path, depth: int) -> "FileImages":
+    """The images anywhere below `root`, loose or in archives, named by the last `depth` parts of their paths."""
+    if root.is_file():
+        return FileImages([("", Tree(root))], depth)
+    archives = sorted(
+        p for p in root.rglob("*") if p.suffix in (".zip", ".tar") or p.name.endswith((".tar.gz", ".tgz"))
+    )
+    return FileImages([("", Tree(path)) for path in (root, *archives)], depth)
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's name says that it is an image (hidden files and macOS leftovers are not)."""
+    path = Path(name)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not any(p.startswith((".", "__MACOSX")) for p in path.parts)
+
+
+class FileImages:
+    """The images of several trees as one source; a name is a path relative to the tree that holds it.
+
+    Args:
+        trees: (prefix, tree) pairs; an image `a/b.jpg` of a tree with prefix `p/` is named `p/a/b.jpg`.
+        depth: where given, a name is the last `depth` parts of the path, wherever in the tree the image lies.
+    """
+
+    def __init__(self, trees: Sequence[tuple[str, Tree]], depth: int | None = None):
+        self.trees = [tree for _, tree in trees]
+        self._place: dict[str, tuple[Tree, str]] = {}
+        self._twice: dict[str, str] = {}
+        digest = hashlib.sha256()
+        for prefix, tree in trees:
+            for path, mark in tree.files().items():
+                if not is_image(path):
+                    continue
+                name = prefix + ("/".join(path.split("/")[-depth:]) if depth else path)
+                if name in self._place:
+                    self._twice[name] = f"{self._place[name][0].path}/{self._place[name][1]} and {tree.path}/{path}"
+                self._place[name] = (tree, path)
+                digest.update(repr((name, mark)).encode())
+        self.fingerprint = digest.hexdigest()
+
+    @property
+    def names(self) -> list[str]:
+        """All images, in the order of the trees and sorted within each."""
+        return list(self._place)
+
+    @property
+    def where(self) -> str:
+        """The trees, for a sentence."""
+        return ", ".join(str(tree.path) for tree in self.trees)
+
+    def images(self, names: Sequence[str]) -> Iterator[np.ndarray | Unreadable]:
+        """(H, W, 3) uint8 arrays, in order; see `bench.images.Source`."""
+        if missing := [name for name in names if name not in self._place]:
+            raise RequestError(
+                f"{len(missing)} of {len(names)} images are missing in {self.where}, the first is {missing[0]!r}"
+            )
+        if twice := [name for name in names if name in self._twice]:
+            raise RequestError(f"image {twice[0]!r} is there twice, as {self._twice[twice[0]]}: keep one of them")
+        for name in names:
+            tree, path = self._place[name]
+            yield _decode(name, tree.read(path))
+
+
+def _decode(name: str, data: bytes) -> np.ndarray | Unreadable:
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return Unreadable(name, str(error) or type(error).__name__)

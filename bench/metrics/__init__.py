@@ -1,0 +1,25 @@
+"""Figures of verification and identification, from scores or embeddings: numpy in, numbers out, exact, with their spread."""
+
+from bench.metrics.folds import FoldAccuracy, best_threshold, fold_accuracy
+from bench.metrics.gallery import Search, search
+from bench.metrics.identification import Shares, cmc, macro_average
+from bench.metrics.spread import jackknife_mean, jackknife_roc, person_clusters
+from bench.metrics.verification import Roc, Sorted, far_name, tar_at_far
+
+__all__ = [
+    "FoldAccuracy",
+    "Roc",
+    "Search",
+    "Shares",
+    "Sorted",
+    "best_threshold",
+    "cmc",
+    "far_name",
+    "fold_accuracy",
+    "jackknife_mean",
+    "jackknife_roc",
+    "macro_average",
+    "person_clusters",
+    "search",
+    "tar_at_far",
+]

@@ -1,0 +1,90 @@
+"""Decoded once, then memory-mapped: the uint8 pixels of many images at one size, in the cache outside the project."""
+
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench import places
+from bench.errors import RequestError
+from bench.images import Source, Unreadable
+
+VERSION = 1  # raise it when the same request would give other pixels
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """`array` is (N, H, W, C) uint8, one row a name; the rows of `unreadable` images are zero."""
+
+    array: np.ndarray
+    unreadable: tuple[Unreadable, ...]
+    key: str
+
+
+def pixels(source: Source, names: Sequence[str], size: int, crop: int | None = None, channels: int = 3) -> Pixels:
+    """The central `crop` square (None: the largest) of each image, scaled to `size` x `size`, in `channels` (1 or 3).
+
+    The first process to ask builds the cache file, others wait for it (a builder that dies frees the lock).
+
+    Raises:
+        RequestError: `channels` is neither 1 nor 3, or images are missing in the source.
+    """
+    if channels not in (1, 3):
+        raise RequestError(f"images have 1 or 3 channels, got channels={channels}")
+    request = json.dumps([VERSION, source.fingerprint, list(names), size, crop, channels])
+    key = hashlib.sha256(request.encode()).hexdigest()[:32]
+    folder = places.cache()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{key}.npy"
+    if not path.exists():
+        with (folder / f"{key}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                _build(source, names, size, crop, channels, path)
+    bad = [Unreadable(**row) for row in json.loads(path.with_suffix(".json").read_text())]
+    return Pixels(np.load(path, mmap_mode="r"), tuple(bad), key)
+
+
+def _build(source: Source, names: Sequence[str], size: int, crop: int | None, channels: int, path: Path) -> None:
+    bad: list[Unreadable] = []
+    handle, part = tempfile.mkstemp(suffix=".part", dir=path.parent)
+    os.close(handle)
+    try:
+        out = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(len(names), size, size, channels))
+        for row, image in enumerate(source.images(names)):
+            if isinstance(image, Unreadable):
+                bad.append(image)
+            else:
+                out[row] = fit(image, size, crop, channels)
+        out.flush()
+        path.with_suffix(".json").write_text(json.dumps([vars(b) for b in bad]))
+        Path(part).replace(path)  # last: the array's file says that all is there
+    finally:
+        Path(part).unlink(missing_ok=True)
+
+
+def fit(image: np.ndarray, size: int, crop: int | None, channels: int) -> np.ndarray:
+    """(H, W, 1 or 3) uint8 -> its central square scaled to (size, size, channels)."""
+    from PIL import Image
+
+    height, width = image.shape[:2]
+    side = min(crop or max(height, width), height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = image[top : top + side, left : left + side]
+    if square.shape[2] == 3 and channels == 1:
+        square = np.asarray(Image.fromarray(square).convert("L"))[:, :, None]
+    if side != size:
+        scaled = Image.fromarray(square.squeeze(2) if square.shape[2] == 1 else square)
+        square = np.asarray(scaled.resize((size, size), Image.Resampling.BICUBIC)).reshape(size, size, -1)
+    return np.broadcast_to(square, (size, size, channels))
+
+
+def row_hashes(array: np.ndarray) -> list[bytes]:
+    """A hash per image of its pixels, by which equal images are found whatever their names."""
+    return [hashlib.blake2b(np.ascontiguousarray(row), digest_size=16).digest() for row in array]

@@ -1,0 +1,193 @@
+"""How one trial goes: data -> network and criterion -> training -> embeddings -> scores."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import backbones
+import losses
+from bench import augment, datasets, device, overlap, provenance, scoring
+from bench.checkpoint import Checkpoints
+from bench.embed import embed
+from bench.errors import RequestError
+from bench.images import Faces, Source
+from bench.pixels import Pixels, pixels, row_hashes
+from bench.protocols.heldout import Heldout
+from bench.train import Fit, Settings, fit, steps_per_epoch
+from bench.trial import Progress, Result, Trial
+
+
+@dataclass(frozen=True)
+class _Exam:
+    """A test protocol with its pixels, and whether it shares people or images with the training."""
+
+    protocol: Any
+    pixels: Pixels
+    overlap: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The training part and the development part of a trial's images (rows of `pixels`), and its exams."""
+
+    faces: Faces
+    pixels: Pixels
+    train: np.ndarray
+    develop: np.ndarray
+    exams: tuple[_Exam, ...]
+
+
+def events(trial: Trial, folder: str | None = None) -> Iterator[Progress | Result]:
+    """See `bench.trial.run`."""
+    begun = time.monotonic()
+    settings = Settings(
+        **{f.name: getattr(trial, f.name) for f in fields(Settings)} | {"augment": augment.check(trial.augment)}
+    )
+    where = device.choose(trial.precision)
+    data = _load(trial)
+    labels, classes = _dense(data.faces.labels[data.train])
+    total = steps_per_epoch(len(data.train), trial.batch_size) * trial.epochs
+    work = Fit(*_modules(trial, classes, total), settings, where)
+    develop = _Development(data, trial, where)
+
+    saved = Checkpoints(folder) if folder else None
+    past: list[Progress] = []
+    if saved and (found := saved.latest()):
+        state, past = found
+        work.restore(state)
+        yield from past
+    before = past[-1].seconds if past else 0.0
+    images = data.pixels.array[data.train]
+    for step, epoch, metrics in fit(work, images, labels, develop):
+        past.append(Progress(step, epoch, metrics, before + time.monotonic() - begun))
+        if saved:
+            saved.save(work.state(), past)
+        yield past[-1]
+    yield _result(trial, data, work, past, develop)
+
+
+def _result(trial: Trial, data: _Data, work: Fit, past: list[Progress], develop: "_Development") -> Result:
+    metrics = dict(past[-1].metrics) if past else develop(work.network)
+    scores, raw = {}, {}
+    for exam in data.exams:
+        embeddings = embed(work.network, exam.pixels.array, work.device, trial.flip)
+        answer = exam.protocol.score(embeddings)
+        metrics |= answer.metrics
+        scores[exam.protocol.name] = scoring.plain(answer, exam.protocol, exam.overlap)
+        raw |= scoring.raw(answer, exam.protocol)
+    seconds = past[-1].seconds if past else 0.0
+    cost = {
+        "train_seconds": seconds,
+        "images_per_second": len(data.train) * len(past) / seconds if seconds else None,
+        "peak_memory_mb": work.device.peak_memory_mb(),
+        "parameters": sum(p.numel() for p in work.network.parameters()),
+        "epochs": len(past),
+        "device": work.device.name,
+        "precision": "bf16" if work.device.bf16 else "float32",
+    }
+    skipped = [f"{bad.name}: {bad.reason}" for bad in data.pixels.unreadable]
+    facts = {
+        "data": data.pixels.key,
+        "identities": len(data.faces.identities),
+        "images": len(data.faces.names),
+        "train_identities": len(np.unique(data.faces.labels[data.train])),
+        "train_images": len(data.train),
+        "development_images": len(data.develop),
+        "skipped_images": len(skipped),
+        "first_skipped": skipped[:10],
+    }
+    return Result(metrics, scores, raw, cost, provenance.environment() | facts)
+
+
+class _Development:
+    """The figures on the held-out identities; none where nothing is held out."""
+
+    def __init__(self, data: _Data, trial: Trial, where: device.Device):
+        self.images = data.pixels.array[data.develop]
+        self.flip = trial.flip
+        self.where = where
+        if len(data.develop):
+            names = [data.faces.names[row] for row in data.develop]
+            people = [data.faces.identities[data.faces.labels[row]] for row in data.develop]
+            self.protocol = Heldout(tuple(names), tuple(people), name="dev")
+
+    def __call__(self, network: nn.Module) -> dict[str, float]:
+        if not len(self.images):
+            return {}
+        return self.protocol.score(embed(network, self.images, self.where, self.flip)).metrics
+
+
+def _load(trial: Trial) -> _Data:
+    options = dict(trial.data)
+    faces = datasets.load(options.pop("name", ""), **options)
+    opened = [scoring.open_protocol(spec) for spec in trial.protocols]
+    shown = pixels(faces.source, faces.names, trial.image_size, trial.crop, trial.channels)
+    readable = np.ones(len(faces.names), bool)
+    position = {name: row for row, name in enumerate(faces.names)}
+    readable[[position[bad.name] for bad in shown.unreadable]] = False
+    held = np.isin(faces.labels, _held_out(trial, len(faces.identities)))
+    train, develop = np.flatnonzero(readable & ~held), np.flatnonzero(readable & held)
+    hashes = row_hashes(shown.array) if opened else []
+    exams = tuple(_exam(trial, faces, hashes, protocol, source) for protocol, source in opened)
+    return _Data(faces, shown, train, develop, exams)
+
+
+def _exam(trial: Trial, faces: Faces, hashes: list[bytes], protocol: Any, source: Source) -> _Exam:
+    shown = pixels(source, protocol.images, trial.image_size, trial.crop, trial.channels)
+    if shown.unreadable:
+        bad = shown.unreadable[0]
+        raise RequestError(
+            f"{len(shown.unreadable)} of {len(protocol.images)} images of {protocol.name} cannot be read, "
+            f"the first is {bad.name} ({bad.reason}): a protocol is scored on all of its images or not at all"
+        )
+    found = overlap.compare(faces, hashes, protocol.name, protocol.people, row_hashes(shown.array), trial.allow_overlap)
+    return _Exam(protocol, shown, found)
+
+
+def _held_out(trial: Trial, count: int) -> np.ndarray:
+    """The identities set aside for development: the same for every loss, backbone and seed of a study."""
+    if not 0 <= trial.holdout < 1:
+        raise RequestError(f"holdout is the share of identities held out, 0 <= holdout < 1, got {trial.holdout}")
+    size = round(trial.holdout * count)
+    if trial.holdout and (size < 2 or count - size < 2):
+        raise RequestError(
+            f"holdout {trial.holdout} of {count} identities leaves {size} for development and {count - size} for training: "
+            "at least 2 of each are needed"
+        )
+    return np.random.default_rng(trial.holdout_seed).permutation(count)[:size]
+
+
+def _dense(labels: np.ndarray) -> tuple[np.ndarray, int]:
+    """The labels of the training part renumbered 0..C-1, and C."""
+    present, dense = np.unique(labels, return_inverse=True)
+    return dense.astype(np.int64), len(present)
+
+
+def _modules(trial: Trial, classes: int, total_steps: int) -> tuple[nn.Module, nn.Module]:
+    """The network and the criterion, drawn from the trial's seed; the caller's random state is left alone."""
+    size = (trial.image_size, trial.image_size)
+    with torch.random.fork_rng():
+        torch.manual_seed(trial.seed)
+        try:
+            network = backbones.create(
+                trial.backbone, trial.embedding_dim, trial.channels, size, **dict(trial.backbone_options)
+            )
+            criterion = losses.create(trial.loss, classes, trial.embedding_dim, **loss_options(trial, total_steps))
+        except ValueError as error:
+            raise RequestError(str(error)) from error
+    return network, criterion
+
+
+def loss_options(trial: Trial, total_steps: int) -> dict[str, Any]:
+    """The loss's hyper-parameters: `x_fraction` becomes `x_steps`, that share of all steps of the run."""
+    made = {}
+    for name, value in trial.loss_options.items():
+        if name.endswith("_fraction"):
+            name, value = name.removesuffix("fraction") + "steps", round(value * total_steps)
+        made[name] = value
+    return made

@@ -1,0 +1,165 @@
+"""The training loop: it is given the network and the criterion, and knows neither's name."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from bench.augment import augmented
+from bench.device import Device
+from bench.errors import RequestError, TrialFailed
+
+OPTIMIZERS = ("sgd", "adamw")
+SCHEDULES = ("cosine", "step", "constant")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to train; the fields are those of `bench.trial.Trial`."""
+
+    epochs: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    weight_decay: float
+    momentum: float
+    schedule: str
+    warmup: float
+    augment: Mapping[str, float]
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS or self.schedule not in SCHEDULES:
+            raise RequestError(
+                f"optimizer must be one of {', '.join(OPTIMIZERS)} and schedule one of {', '.join(SCHEDULES)}, "
+                f"got {self.optimizer!r} and {self.schedule!r}"
+            )
+        if self.epochs < 0 or self.batch_size < 2 or not 0 <= self.warmup < 1 or self.learning_rate <= 0:
+            raise RequestError(
+                "training needs epochs >= 0, batch_size >= 2, 0 <= warmup < 1 and learning_rate > 0, got "
+                f"{self.epochs}, {self.batch_size}, {self.warmup} and {self.learning_rate}"
+            )
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """Full batches only, as a batch of one has no batch statistics; a set smaller than a batch is one batch."""
+    return max(1, count // batch_size)
+
+
+def learning_rate(settings: Settings, step: int, total: int) -> float:
+    """The rate of step `step` (from 0) of `total`: linear warm-up, then the schedule.
+
+    `step` divides by 10 at 16/28 and 24/28 of the run, as the papers do (Wen et al. 2016, Sec. 4.1).
+    """
+    warm = round(settings.warmup * total)
+    if step < warm:
+        return settings.learning_rate * (step + 1) / warm
+    share = (step - warm) / max(1, total - warm)
+    if settings.schedule == "cosine":
+        return settings.learning_rate * (1 + math.cos(math.pi * share)) / 2
+    if settings.schedule == "step":
+        return settings.learning_rate * 0.1 ** ((step >= total * 16 / 28) + (step >= total * 24 / 28))
+    return settings.learning_rate
+
+
+class Fit:
+    """The state of one training run, an epoch at a time.
+
+    Everything random in an epoch is drawn from (seed, epoch), so a run that continues from a checkpoint needs no
+    generator's state and draws what it would have drawn; `state` and `restore` carry the rest.
+    """
+
+    def __init__(self, network: nn.Module, criterion: nn.Module, settings: Settings, device: Device):
+        self.network = network.to(device.device, memory_format=torch.channels_last)
+        self.criterion = criterion.to(device.device)
+        self.settings = settings
+        self.device = device
+        self.optimizer = _optimizer(settings, [network, criterion])
+        self.epoch = 0
+        self.step = 0
+
+    def run_epoch(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """One pass over (N, H, W, C) uint8 images in a random order; the epoch's mean loss and last learning rate.
+
+        Raises:
+            TrialFailed: the loss is not finite (it names step, epoch and learning rate).
+        """
+        random = np.random.default_rng([self.settings.seed, self.epoch])
+        order = random.permutation(len(images))
+        per_epoch = steps_per_epoch(len(images), self.settings.batch_size)
+        total = per_epoch * self.settings.epochs
+        losses: list[torch.Tensor] = []
+        self.network.train()
+        self.criterion.train()
+        with torch.random.fork_rng():
+            torch.manual_seed(int(random.integers(2**63)))  # dropout and the like
+            for number in range(per_epoch):
+                rows = np.sort(order[number * self.settings.batch_size : (number + 1) * self.settings.batch_size])
+                rate = learning_rate(self.settings, self.step, total)
+                x = augmented(images[rows], self.settings.augment, random)
+                losses.append(self._one_step(x, torch.from_numpy(labels[rows]), rate))
+        self.epoch += 1
+        return {"train/loss": _finite_mean(losses), "train/learning_rate": rate}
+
+    def _one_step(self, x: torch.Tensor, labels: torch.Tensor, rate: float) -> torch.Tensor:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        x = x.to(self.device.device, memory_format=torch.channels_last)
+        with self.device.autocast():
+            embeddings = self.network(x)
+        loss = self.criterion(embeddings, labels.to(self.device.device))
+        if not torch.isfinite(loss):
+            raise TrialFailed(
+                f"the loss is {loss.item()} at step {self.step + 1} (epoch {self.epoch + 1}, learning rate {rate:.4g}): "
+                "the training diverged"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.step += 1
+        return loss.detach()
+
+    def state(self) -> dict:
+        """All that the rest of the run depends on, as a CPU-loadable dictionary."""
+        return {
+            "network": self.network.state_dict(),
+            "criterion": self.criterion.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "epoch": self.epoch,
+            "step": self.step,
+        }
+
+    def restore(self, state: dict) -> None:
+        """Go on from `state()`."""
+        self.network.load_state_dict(state["network"])
+        self.criterion.load_state_dict(state["criterion"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.step = state["epoch"], state["step"]
+
+
+def fit(
+    run: Fit, images: np.ndarray, labels: np.ndarray, develop: Callable[[nn.Module], dict[str, float]]
+) -> Iterator[tuple[int, int, dict[str, float]]]:
+    """Train to the last epoch, yielding (step, epoch, metrics) after each; `develop` gives the development figures."""
+    while run.epoch < run.settings.epochs:
+        metrics = run.run_epoch(images, labels)
+        yield run.step, run.epoch, metrics | develop(run.network)
+
+
+def _finite_mean(losses: list[torch.Tensor]) -> float:
+    return torch.stack(losses).double().mean().item()
+
+
+def _optimizer(settings: Settings, modules: list[nn.Module]) -> torch.optim.Optimizer:
+    """SGD with momentum, or AdamW. Vectors (biases, norms, PReLU slopes) do not decay."""
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=settings.learning_rate)
+    return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
