@@ -36,7 +36,7 @@ def check(options: Mapping[str, float]) -> dict[str, float]:
 
 def normalise(images: np.ndarray) -> Tensor:
     """(B, H, W, C) uint8 -> (B, C, H, W) float32 in about [-1, 1], (x - 127.5) / 128 (papers' preprocessing)."""
-    return (torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() - 127.5) / 128
+    return (torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() - 127.5) / 128
 
 
 def augmented(images: np.ndarray, options: Mapping[str, float], random: np.random.Generator) -> Tensor:

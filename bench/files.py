@@ -3,6 +3,7 @@
 import hashlib
 import io
 import tarfile
+import weakref
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -71,6 +72,7 @@ class Tree:
                 raise RequestError(
                     f"{self.path} is neither a folder nor a readable .zip or .tar file ({error})"
                 ) from error
+            weakref.finalize(self, self._archive.close)
         return self._archive
 
 

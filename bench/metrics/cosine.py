@@ -5,46 +5,56 @@ embeddings that point the same way tie exactly, whatever their lengths, and a sc
 the block, the chunk or the number of threads that it was computed with.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 
 DECIMALS = 12
-_BLOCK = 1 << 19  # numbers gathered at a time: 4 MB of float64, which stays in cache
+_BLOCK = 1 << 18  # numbers taken at a time: 2 MB of float64, which stay in cache
 
 
-def norms(embeddings: np.ndarray) -> np.ndarray:
-    """(N, D) -> (N,) float64 Euclidean lengths."""
-    found = np.empty(len(embeddings))
-    for rows in _blocks(len(embeddings), embeddings.shape[1]):
-        block = embeddings[rows].astype(np.float64)
-        found[rows] = np.sqrt(np.einsum("ij,ij->i", block, block))
-    return found
+@dataclass(frozen=True)
+class Vectors:
+    """Embeddings with their lengths.
+
+    Attributes:
+        rows: (N, D) finite, of any floating type.
+        lengths: (N,) float64 Euclidean lengths.
+    """
+
+    rows: np.ndarray
+    lengths: np.ndarray
+
+    @classmethod
+    def of(cls, embeddings: np.ndarray) -> "Vectors":
+        lengths = np.empty(len(embeddings))
+        for part in blocks(*embeddings.shape):
+            block = embeddings[part].astype(np.float64)
+            lengths[part] = np.sqrt(np.einsum("ij,ij->i", block, block))
+        return cls(embeddings, lengths)
+
+    def unit(self, part: slice | np.ndarray) -> np.ndarray:
+        """Float64 rows of length 1; a row of zeros stays zero."""
+        lengths = self.lengths[part]
+        return self.rows[part] / np.where(lengths > 0, lengths, 1.0)[:, None]
 
 
-def unit(embeddings: np.ndarray) -> np.ndarray:
-    """(N, D) -> (N, D) float64 rows of length 1; a row of zeros stays zero."""
-    length = norms(embeddings)
-    return embeddings / np.where(length > 0, length, 1.0)[:, None]
-
-
-def of_pairs(embeddings: np.ndarray, first: np.ndarray, second: np.ndarray, other: np.ndarray | None = None) -> np.ndarray:
-    """The scores of listed pairs; a row of zeros scores 0 with everything.
+def scores(left: Vectors, first: np.ndarray, right: Vectors, second: np.ndarray) -> np.ndarray:
+    """The cosines of listed pairs, rounded to 12 decimals; a row of zeros scores 0 with everything.
 
     Args:
-        embeddings: (N, D) finite, of any length and floating type.
-        first, second: (n,) row numbers; `second` counts in `other` (M, D) where that is given.
+        first, second: (n,) row numbers in `left` and in `right`.
 
     Returns:
         (n,) float64 in [-1, 1].
     """
-    other = embeddings if other is None else other
-    left = norms(embeddings)
-    right = left if other is embeddings else norms(other)
     dots = np.empty(len(first))
-    for rows in _blocks(len(first), embeddings.shape[1]):
-        a = embeddings[first[rows]].astype(np.float64)
-        b = other[second[rows]].astype(np.float64)
-        dots[rows] = np.einsum("ij,ij->i", a, b)
-    return rounded(dots, left[first] * right[second])
+    for part in blocks(len(first), left.rows.shape[1]):
+        a = left.rows[first[part]].astype(np.float64)
+        b = right.rows[second[part]].astype(np.float64)
+        dots[part] = np.einsum("ij,ij->i", a, b)
+    return rounded(dots, left.lengths[first] * right.lengths[second])
 
 
 def rounded(dots: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -53,6 +63,8 @@ def rounded(dots: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return np.clip(np.round(cosines, DECIMALS), -1.0, 1.0) + 0.0  # + 0.0: no negative zero
 
 
-def _blocks(rows: int, width: int) -> list[slice]:
+def blocks(rows: int, width: int) -> Iterator[slice]:
+    """Slices of `range(rows)` that hold about 2 MB of `width` float64 numbers a row."""
     step = max(1, _BLOCK // max(width, 1))
-    return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
+    for start in range(0, rows, step):
+        yield slice(start, min(start + step, rows))

@@ -116,20 +116,36 @@ def allowed_false_accepts(far: float, impostors: int) -> int:
 
 def far_name(far: float) -> str:
     """0.001 -> `1e-3`, as it stands in the names of metrics."""
-    mantissa, exponent = f"{far:g}" if "e" in f"{far:g}" else f"{far:e}", ""
-    digits, _, exponent = mantissa.partition("e")
+    digits, _, exponent = f"{far:e}".partition("e")
     return f"{float(digits):g}e{int(exponent)}"
 
 
-def undefined_far(far: float, impostors: int) -> str | None:
-    """Why a TAR at `far` cannot be given on so many impostor pairs; None where it can."""
-    if allowed_false_accepts(far, impostors) >= 1:
-        return None
-    return f"FAR {far:.0e} is undefined on {impostors:,} impostor pairs"
+@dataclass(frozen=True)
+class Rate:
+    """A TAR at a FAR as it may be shown.
+
+    Attributes:
+        value: the rate; None where it is undefined.
+        undefined: why there is none.
+        mark: why it must not be ranked (it hangs on a handful of false accepts).
+    """
+
+    value: float | None
+    undefined: str | None = None
+    mark: str | None = None
 
 
-def marked_far(far: float, impostors: int, false_accepts: int) -> str | None:
-    """Why a TAR at `far` must not be ranked on so many impostor pairs; None where it may."""
-    if Fraction(repr(float(far))) * impostors >= FEW_FALSE_ACCEPTS:
-        return None
-    return f"hangs on {false_accepts} false accepts (FAR {far:.0e} of {impostors:,} impostor pairs)"
+def rate_at_far(roc: Roc, far: float) -> Rate:
+    """`Roc.tar_at_far`, refused below one impostor pair and marked below 30 (in exact arithmetic)."""
+    if allowed_false_accepts(far, roc.impostors) < 1:
+        return Rate(None, undefined=f"FAR {far:.0e} is undefined on {roc.impostors:,} impostor pairs")
+    value, false_accepts = roc.tar_at_far(far)
+    if Fraction(repr(float(far))) * roc.impostors >= FEW_FALSE_ACCEPTS:
+        return Rate(value)
+    return Rate(value, mark=f"hangs on {false_accepts} false accepts (FAR {far:.0e} of {roc.impostors:,} impostor pairs)")
+
+
+def tar_at_far(genuine: np.ndarray, impostor: np.ndarray, far: float) -> Rate:
+    """The share of `genuine` scores accepted (score >= t), t the smallest threshold whose share of `impostor` scores is <= `far`."""
+    same = np.arange(len(genuine) + len(impostor)) < len(genuine)
+    return rate_at_far(Sorted.of(np.concatenate([genuine, impostor]), same).roc(), far)

@@ -1,0 +1,291 @@
+"""The command line `facebench`. Nothing heavy is imported until a command runs.
+
+Exit codes: 0 done; 1 the work failed; 2 the request was wrong (one sentence on stderr); 130 stopped by Ctrl-C.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.errors import RequestError, TrialFailed
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Which face-recognition loss is better, on this data, at this budget, and is the difference real?",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Look at data sets and at the row order of protocols.")
+app.add_typer(data_app, name="data")
+
+DataOption = Annotated[Path | None, typer.Option("--data", help="the folder of your data; else $FACEBENCH_DATA")]
+JsonOption = Annotated[bool, typer.Option("--json", help="answer with JSON")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="an option, may be repeated")]
+OverlapOption = Annotated[bool, typer.Option("--allow-overlap", help="score although training and test share people")]
+AddressOption = Annotated[str, typer.Option(help="local (starts Ray), inline (no Ray), or a Ray cluster's address")]
+SlotsOption = Annotated[int | None, typer.Option(min=1, help="at most so many trials at once")]
+StudyArgument = Annotated[str, typer.Argument(help="a yaml file, or the name of a shipped study")]
+
+
+@app.command()
+def demo(address: AddressOption = "local") -> None:
+    """Compare softmax, center loss and LMCL on made-up faces in a few minutes, and write the report."""
+    _sweep("demo", address, None)
+
+
+@app.command()
+def sweep(
+    study: StudyArgument,
+    address: AddressOption = "local",
+    data: DataOption = None,
+    slots: SlotsOption = None,
+    allow_overlap: OverlapOption = False,
+) -> None:
+    """Tune, confirm, score and report a whole study; the same command continues one that was stopped."""
+    _use(data)
+    _sweep(study, address, slots, allow_overlap)
+
+
+@app.command()
+def train(
+    loss: Annotated[str, typer.Argument(help="see `facebench list losses`")] = "softmax",
+    backbone: Annotated[str, typer.Option(help="see `facebench list backbones`")] = "cnn4",
+    dataset: Annotated[str, typer.Option(help="see `facebench list datasets`")] = "faces",
+    epochs: Annotated[int, typer.Option(min=0)] = 5,
+    seed: Annotated[int, typer.Option()] = 0,
+    set_: SetOption = None,
+    protocol: Annotated[list[str] | None, typer.Option(help="score this embedded protocol, may be repeated")] = None,
+    data: DataOption = None,
+    allow_overlap: OverlapOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train one network and score it. `--set` reaches every field of a trial, e.g. `--set loss_options.margin=0.2`."""
+    _use(data)
+    from bench import single
+
+    fields = {"loss": loss, "backbone": backbone, "epochs": epochs, "seed": seed, "allow_overlap": allow_overlap}
+    trial = single.trial(fields, dataset, _settings(set_), protocol or [])
+    record = single.train(trial, quiet=as_json)
+    if as_json:
+        _print({"id": trial.id, "folder": str(record.folder), "metrics": record.metrics, "scores": record.scores})
+
+
+@app.command()
+def evaluate(
+    embeddings: Annotated[Path, typer.Argument(help="a .npy file, row i belongs to the protocol's image i")],
+    protocol: Annotated[str, typer.Option(help="see `facebench list protocols`")] = "lfw",
+    set_: SetOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score anybody's embeddings by a protocol (row order: `facebench data images --protocol ...`)."""
+    _use(data)
+    from bench import show, single
+
+    answer = single.evaluate(embeddings, {**_settings(set_), "name": protocol})
+    _print(answer) if as_json else show.scores({protocol: answer})
+
+
+@app.command()
+def report(
+    study: Annotated[str, typer.Argument(help="the study's name")],
+    from_mlflow: Annotated[bool, typer.Option("--from-mlflow", help="read the records from the MLflow store")] = False,
+) -> None:
+    """Write report.html, leaderboard.md and leaderboard.csv of a study from its records."""
+    import reports
+
+    folder = _study_folder(study, must_exist=not from_mlflow)
+    if from_mlflow:
+        from bench import tracking
+
+        tracking.records_from_mlflow(study, None, folder)
+    typer.echo(reports.write(folder))
+
+
+@app.command()
+def status(study: Annotated[str, typer.Argument(help="the study's name")], as_json: JsonOption = False) -> None:
+    """The trials of a study and where each stands."""
+    import sweeps
+
+    _study_folder(study)
+    answer = sweeps.status(study)
+    if as_json:
+        return _print(answer)
+    for trial in answer["trials"]:
+        where = f"{trial['stage']:8} {trial['state']:9} {trial['backbone']}/{trial['loss']} seed {trial['seed']}"
+        typer.echo(f"{trial['id']}  {where}")
+    return None
+
+
+@app.command()
+def sync(study: Annotated[str, typer.Argument(help="the study's name")]) -> None:
+    """Send to MLflow what it lacks of a study's records (after its server was down, say)."""
+    from bench import tracking
+
+    _study_folder(study)
+    sent = tracking.sync(study)
+    typer.echo(f"{study}: {sent} trials are complete in MLflow")
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
+    """Open the MLflow UI on the runs of this folder, on 127.0.0.1."""
+    from bench import tracking
+
+    tracking.ui(port)
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Look for what this machine lacks, and say what to do. Exit code 1 where something is wrong."""
+    from bench import doctor as examination
+    from bench import show
+
+    found = examination.examine()
+    _print([vars(finding) for finding in found]) if as_json else show.findings(found)
+    if any(finding.state == "wrong" for finding in found):
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="losses, backbones, datasets, protocols or studies")] = "losses",
+    as_json: JsonOption = False,
+) -> None:
+    """The names that can be asked for."""
+    names = _names(what)
+    _print(names) if as_json else typer.echo("\n".join(names))
+
+
+@data_app.command("sheet")
+def data_sheet(
+    dataset: Annotated[str, typer.Argument(help="a dataset's name, or a folder, .zip or .tar of faces")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="the PNG to write")] = Path("runs/sheet.png"),
+    set_: SetOption = None,
+    data: DataOption = None,
+) -> None:
+    """Count identities and images, and draw a contact sheet: a row an identity."""
+    _use(data)
+    from bench import contact, datasets
+
+    known = dataset in datasets.names()
+    faces = datasets.load(dataset, **_settings(set_)) if known else datasets.load("folder", paths=[dataset])
+    path = contact.sheet(faces, output)
+    typer.echo(f"{dataset}: {len(faces.identities):,} identities, {len(faces.names):,} images; {path}")
+
+
+@data_app.command("images")
+def data_images(
+    protocol: Annotated[str, typer.Option(help="see `facebench list protocols`")] = "lfw",
+    set_: SetOption = None,
+    data: DataOption = None,
+) -> None:
+    """The row order of a protocol: one image path a line; row i of the embeddings belongs to line i."""
+    _use(data)
+    from bench import scoring
+
+    opened, _ = scoring.open_protocol({**_settings(set_), "name": protocol})
+    typer.echo("\n".join(opened.images))
+
+
+def main() -> None:
+    """The entry point: every way to fail becomes an exit code and one sentence."""
+    try:
+        code = app(standalone_mode=False)
+    except KeyboardInterrupt:
+        sys.exit(_say("stopped; the same command continues where it stood", 130))
+    except RequestError as error:
+        sys.exit(_say(error, 2))
+    except TrialFailed as error:
+        sys.exit(_say(error, 1))
+    except BrokenPipeError:
+        sys.stdout = None  # the reader went away (`facebench list | head`)
+        sys.exit(0)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # typer's own: an unknown option, a missing argument
+            sys.exit(_say(f"{error.format_message()} (see facebench --help)", 2))
+        raise
+    sys.exit(code or 0)
+
+
+def _say(what: Any, code: int) -> int:
+    print(f"facebench: {what}", file=sys.stderr)
+    return code
+
+
+def _use(data: Path | None) -> None:
+    """Make `--data` what every later step, worker processes too, takes relative paths from."""
+    if data is None:
+        return
+    if not data.is_dir():
+        raise RequestError(f"--data must name a folder, {data} is none")
+    os.environ["FACEBENCH_DATA"] = str(data.resolve())
+
+
+def _sweep(study: str, address: str, slots: int | None, allow_overlap: bool = False) -> None:
+    import reports
+    import sweeps
+
+    folder = sweeps.sweep(study, address=address, slots=slots, allow_overlap=allow_overlap)
+    typer.echo(f"report: {reports.write(folder)}")
+
+
+def _settings(pairs: list[str] | None) -> dict[str, Any]:
+    """`a.b=1` -> {"a": {"b": 1}}; values are read as yaml."""
+    import yaml
+
+    made: dict[str, Any] = {}
+    for pair in pairs or []:
+        key, equals, text = pair.partition("=")
+        if not equals or not all(key.split(".")):
+            raise RequestError(f"--set takes KEY=VALUE, got {pair!r}")
+        *path, last = key.split(".")
+        place = made
+        for part in path:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise RequestError(f"--set {pair!r} goes below {part!r}, which was set to a value")
+        try:
+            place[last] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RequestError(f"--set {pair!r}: the value is not valid yaml") from error
+    return made
+
+
+def _names(what: str) -> list[str]:
+    if what == "losses":
+        import losses as room
+    elif what == "backbones":
+        import backbones as room  # type: ignore[no-redef]
+    elif what == "datasets":
+        from bench import datasets as room  # type: ignore[no-redef]
+    elif what == "protocols":
+        from bench import protocols as room  # type: ignore[no-redef]
+    elif what == "studies":
+        import sweeps
+
+        return sweeps.shipped()
+    else:
+        raise RequestError(f"list takes losses, backbones, datasets, protocols or studies, got {what!r}")
+    return room.names()
+
+
+def _study_folder(study: str, must_exist: bool = True) -> Path:
+    from bench import places
+
+    folder = places.study_folder(study)
+    if must_exist and not folder.is_dir():
+        known = sorted(p.parent.name for p in places.runs().glob("*/study.json"))
+        raise RequestError(f"no study {study!r} in {places.runs()}; there is: {', '.join(known) or 'none yet'}")
+    return folder
+
+
+def _print(answer: Any) -> None:
+    typer.echo(json.dumps(answer, indent=1))

@@ -1,0 +1,206 @@
+"""Probes against a gallery of distractors, in one pass over the distractors and in memory that does not grow with them.
+
+One float32 matrix product per chunk of distractors goes into a reused buffer. Its rounding error has a rigorous bound, so it
+decides all comparisons but those within that bound of a genuine score; these pairs are scored again, one by one, in float64
+(`cosine.scores`). So every count is that of the float64 scores, and depends neither on the chunks nor on the threads.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.metrics import cosine
+from bench.metrics.counting import ImpostorCounts, MateCounts
+from bench.metrics.cosine import Vectors
+from bench.metrics.verification import Roc, allowed_false_accepts
+
+_CHUNK = 1 << 22  # scores made at a time: a buffer of 16 MB
+_MANY = 1 << 18
+
+
+@dataclass(frozen=True)
+class Search:
+    """What the pass has counted.
+
+    Attributes:
+        probe, mate: (T,) rows of the probe and of the sole gallery image of its person, for each trial: all ordered pairs of
+            images of one person, M(M-1) for a person with M.
+        mate_scores: (T,) their scores.
+        better: gallery size -> (T,) distractors that score >= the mate, cut off at `depth` (ties lose).
+        above: the same with > (ties win).
+        depth: the largest rank that these counts can answer.
+        genuine: (n,) the scores, rising, of those among them at which so few impostors are accepted that it matters.
+        genuine_clusters: (genuine_pairs,) the cluster of each genuine pair; the last n belong to `genuine`.
+        false_accepts: (G, n) impostor pairs of each cluster of probes that score >= each of `genuine`.
+        impostors: (G,) impostor pairs of each cluster, over the largest gallery.
+    """
+
+    probe: np.ndarray
+    mate: np.ndarray
+    mate_scores: np.ndarray
+    better: dict[int, np.ndarray]
+    above: dict[int, np.ndarray]
+    depth: int
+    genuine: np.ndarray
+    genuine_clusters: np.ndarray
+    false_accepts: np.ndarray
+    impostors: np.ndarray
+
+    @property
+    def genuine_pairs(self) -> int:
+        return len(self.genuine_clusters)
+
+    def roc(self, without: int | None = None) -> Roc:
+        """The strict end of the ROC of probe x distractor impostors (one point a genuine score), without one cluster if asked."""
+        keep = self.genuine_clusters != (-1 if without is None else without)
+        others = np.arange(len(self.impostors)) != (-1 if without is None else without)
+        falling = self.genuine[::-1]
+        accepted = np.cumsum(keep[::-1])
+        false = self.false_accepts[others].sum(0)[::-1]
+        points = np.flatnonzero(np.concatenate([falling[1:] != falling[:-1], [True]]))[: len(falling)]
+        return Roc(falling[points], false[points], accepted[points], int(self.impostors[others].sum()), int(keep.sum()))
+
+
+def search(
+    probes: np.ndarray,
+    people: np.ndarray,
+    distractors: np.ndarray,
+    sizes: Sequence[int],
+    *,
+    clusters: np.ndarray | None = None,
+    depth: int = 100,
+    largest_far: float = 1e-3,
+    chunk: int | None = None,
+) -> Search:
+    """Count, for every trial, the distractors that beat the mate; and the impostors above every genuine score.
+
+    Args:
+        probes: (P, D) finite embeddings.
+        people: (P,) the number of each probe's person.
+        distractors: (N, D); the gallery of size n is the first n of them, so galleries are nested.
+        sizes: gallery sizes, each 1..N.
+        clusters: (P,) the number 0..G-1 of the cluster of people that each probe belongs to; without it the person's.
+        depth: the largest rank asked for.
+        largest_far: the false accepts are exact up to this rate, with every one cluster left out too.
+        chunk: distractors per matrix product, for tests: no figure depends on it.
+    """
+    clusters = people if clusters is None else clusters
+    left, right = Vectors.of(probes), Vectors.of(distractors)
+    probe, mate = _trials(people)
+    mate_scores = cosine.scores(left, probe, left, mate)
+    mates, slot = _by_probe(probe, mate_scores, len(probes))
+    ranks = MateCounts(mates, depth)
+    once = np.flatnonzero(probe < mate)
+    once = once[np.argsort(mate_scores[once], kind="stable")]
+    impostors = np.bincount(clusters) * len(distractors)
+    allowed = [allowed_false_accepts(largest_far, n) for n in (*(impostors.sum() - impostors), impostors.sum())]
+    tail = ImpostorCounts(mate_scores[once], clusters, np.array(allowed))
+
+    better, above = {}, {}
+    for stop in _stream(left, right, ranks, tail, sorted(set(sizes)), chunk):
+        if stop in sizes:
+            ties, strictly = ranks.counts()
+            better[stop], above[stop] = ties[probe, slot], strictly[probe, slot]
+    tail.close()
+    genuine, owners = tail.levels[tail.first :], clusters[probe[once]]
+    return Search(probe, mate, mate_scores, better, above, depth, genuine, owners, tail.counts(), impostors)
+
+
+def _stream(
+    left: Vectors, right: Vectors, ranks: MateCounts, tail: ImpostorCounts, sizes: list[int], chunk: int | None
+) -> Iterator[int]:
+    """Count all distractors, chunk by chunk; yields the number seen after each."""
+    width = left.rows.shape[1]
+    margin = error_bound(width)
+    probes = left.unit(slice(None)).astype(np.float32)
+    chunk = chunk or int(np.clip(_CHUNK // len(probes), 16, 4096))
+    buffer = np.empty(len(probes) * chunk, np.float32)
+    closed_at = 0
+    for start, stop in _edges(len(right.rows), sizes, chunk):
+        gallery = right.unit(slice(start, stop)).astype(np.float32)
+        products = buffer[: len(probes) * len(gallery)].reshape(len(probes), len(gallery))
+        np.matmul(probes, gallery.T, out=products)
+        floor = np.minimum(ranks.floor, tail.floor) - margin
+        found = np.flatnonzero(products >= floor.astype(np.float32)[:, None])
+        rows, columns = np.divmod(found, len(gallery))
+        values = products.reshape(-1)[found].astype(np.float64)
+        _count(left, right, ranks, tail, rows, columns + start, values, margin)
+        if stop >= 1.25 * closed_at:
+            ranks.close()
+            tail.close()
+            closed_at = stop
+        yield stop
+
+
+def _count(left, right, ranks, tail, rows, columns, values, margin) -> None:
+    """Count the survivors of one chunk, those that rounding could have misplaced after scoring them in float64."""
+    for_rank, for_tail = values >= ranks.floor[rows] - margin, values >= tail.floor - margin
+    near = np.zeros(len(values), bool)
+    near[for_rank] = ranks.near(rows[for_rank], values[for_rank], margin)
+    near[for_tail] |= tail.near(values[for_tail], margin)
+    values[near] = _exact(left, rows[near], right, columns[near])
+    ranks.add(rows[for_rank], values[for_rank])
+    tail.add(rows[for_tail], values[for_tail])
+
+
+def error_bound(width: int) -> float:
+    """How far a float32 dot product of two rounded unit vectors of `width` numbers can lie from the rounded float64 score.
+
+    The classical bound (Higham, Accuracy and Stability of Numerical Algorithms, 3.1): width * u for the sum in any order, 2 u
+    for rounding the vectors; 6 u more cover the comparison in float32 and the float64 side.
+    """
+    return 1.01 * (width + 8) * 2.0**-24
+
+
+def _exact(left: Vectors, first: np.ndarray, right: Vectors, second: np.ndarray) -> np.ndarray:
+    """`cosine.scores`; of very many pairs, as a network makes that maps everything to one point, each different one once."""
+    if len(first) < _MANY:
+        return cosine.scores(left, first, right, second)
+    one, one_first = _same_rows(left.rows, first)
+    two, two_first = _same_rows(right.rows, second)
+    pairs, inverse = np.unique(one * len(two_first) + two, return_inverse=True)
+    a, b = np.divmod(pairs, len(two_first))
+    return cosine.scores(left, one_first[a], right, two_first[b])[inverse]
+
+
+def _same_rows(rows: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) a number that equal rows among `wanted` share, and a row for each number."""
+    used, place = np.unique(wanted, return_inverse=True)
+    numbers: dict[bytes, int] = {}
+    number = np.array([numbers.setdefault(rows[row].tobytes(), len(numbers)) for row in used])
+    first = np.empty(len(numbers), np.int64)
+    first[number[::-1]] = used[::-1]
+    return number[place], first
+
+
+def _edges(total: int, sizes: list[int], chunk: int) -> Iterator[tuple[int, int]]:
+    """Chunks that end at every gallery size, and double at first (a floor that rises early saves work)."""
+    start = 0
+    while start < total:
+        stop = min(total, start + chunk, max(2 * start, 16))
+        stop = min([stop, *(size for size in sizes if size > start)])
+        yield start, stop
+        start = stop
+
+
+def _trials(people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All ordered pairs (probe, mate) of different rows of one person, ordered by probe, then mate."""
+    members: dict[int, list[int]] = {}
+    for row, person in enumerate(people.tolist()):
+        members.setdefault(person, []).append(row)
+    pairs = [(i, j) for i, person in enumerate(people.tolist()) for j in members[person] if i != j]
+    table = np.array(pairs, np.int64).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
+
+
+def _by_probe(probe: np.ndarray, scores: np.ndarray, probes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each probe's mate scores, rising, as rows filled up with +inf; and the column of each trial."""
+    order = np.lexsort((scores, probe))
+    counts = np.bincount(probe, minlength=probes)
+    column = np.arange(len(probe)) - np.repeat(np.cumsum(counts) - counts, counts)
+    table = np.full((probes, max(1, counts.max(initial=0))), np.inf)
+    table[probe[order], column] = scores[order]
+    slot = np.empty(len(probe), np.int64)
+    slot[order] = column
+    return table, slot

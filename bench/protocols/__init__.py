@@ -1,0 +1,74 @@
+"""Which comparisons are made, and how they are scored: numpy in, numbers out. One file is one protocol.
+
+    protocol = protocols.create("lfw", root="data/lfw")
+    scores = protocol.score(embeddings)          # row i belongs to protocol.images[i]
+
+A protocol touches no pixel: it names its images (`images`, `people`), says exactly what it does (`spec`, `hash`) and which of
+its figures ranks (`primary`).
+"""
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from bench.errors import RequestError
+from bench.scores import Scores
+from losses import _entries
+
+
+class Scorer(Protocol):
+    """What `load` of every protocol gives.
+
+    Attributes:
+        name: stands before each of its metrics.
+        images: (N,) unique path-like names.
+        people: (N,) the person on each.
+        spec: plain data that decides every figure: version, options, hashes of the lists.
+        hash: 16 hex digits of `spec`.
+        primary: the metric that ranks.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def images(self) -> tuple[str, ...]: ...
+    @property
+    def people(self) -> tuple[str, ...]: ...
+    @property
+    def spec(self) -> dict[str, Any]: ...
+    @property
+    def hash(self) -> str: ...
+    @property
+    def primary(self) -> str: ...
+
+    def score(self, embeddings: np.ndarray) -> Scores:
+        """The figures of (N, D) embeddings; row i belongs to `images[i]`.
+
+        Raises:
+            RequestError: not (N, D), or a number that is not finite.
+        """
+        ...
+
+
+def names() -> list[str]:
+    """The names of all protocols."""
+    return _entries.names(__name__)
+
+
+def create(name: str, root: str | Path | Mapping[str, str] = ".", **options: Any) -> Scorer:
+    """The protocol `name`, from the lists in the folder `root` (or from a mapping of file name -> text).
+
+    Raises:
+        RequestError: an unknown name or option (the sentence lists the known ones), or lists that are missing or malformed.
+    """
+    try:
+        module = _entries.find(__name__, name)
+    except ValueError as error:
+        raise RequestError(str(error)) from error
+    known = [p.name for p in inspect.signature(module.load).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    if unknown := sorted(set(options) - set(known)):
+        raise RequestError(f"protocol {name!r} has no option {unknown[0]!r}; it has: {', '.join(known)}")
+    return module.load(root, **options)

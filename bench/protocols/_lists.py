@@ -1,0 +1,137 @@
+"""The list files of a protocol, and the images that lie in folders and archives."""
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.errors import RequestError
+from bench.files import Tree, is_image
+
+Root = str | Path | Mapping[str, str]
+
+
+def read(root: Root, file: str | Path) -> str:
+    """The text of a list file.
+
+    Args:
+        root: a folder, or a mapping of file name -> text (an embedded protocol).
+        file: a path relative to `root`, or an absolute one; `.gz` is unpacked, and a path may lead into an archive
+            (`archive.zip/list.csv`).
+
+    Raises:
+        RequestError: there is no such file.
+    """
+    if isinstance(root, Mapping):
+        if str(file) not in root:
+            raise RequestError(f"no list file {str(file)!r} in this embedded protocol; it has: {', '.join(sorted(root))}")
+        return root[str(file)]
+    path = Path(root) / file
+    data = _bytes(path)
+    if path.suffix == ".gz":
+        data = gzip.decompress(data)
+    return data.decode("utf-8-sig")
+
+
+def _bytes(path: Path) -> bytes:
+    if path.is_file():
+        return path.read_bytes()
+    for parent in path.parents:
+        if parent.is_file():
+            member = path.relative_to(parent).as_posix()
+            try:
+                return Tree(parent).read(member)
+            except KeyError:
+                raise RequestError(f"no file {member!r} in {parent}: check the path of the protocol's list") from None
+    raise RequestError(f"no list file at {path}: check the protocol's root and the name of the list")
+
+
+def lines(text: str) -> list[str]:
+    """The lines that are not empty, stripped."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def rows(text: str, where: str, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """A csv with a header as (line number, row), fields stripped.
+
+    Raises:
+        RequestError: a column is missing, or a line has too few fields (with its number).
+    """
+    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+    header = [name.strip() for name in reader.fieldnames or ()]
+    reader.fieldnames = header
+    if missing := [name for name in columns if name not in header]:
+        raise RequestError(f"{where} has no column {missing[0]!r}: expected a csv with the header {','.join(columns)}")
+    found = []
+    for row in reader:
+        if any(row[name] is None for name in columns):
+            raise RequestError(f"{where} line {reader.line_num}: expected {len(header)} fields ({','.join(header)})")
+        found.append((reader.line_num, {name: row[name].strip() for name in columns}))
+    return found
+
+
+def images(root: Root, paths: Sequence[str | Path] | None) -> list[str]:
+    """The names of all images in folders or archives (`paths`, relative to `root` or absolute), sorted.
+
+    A name is the path within the folder or archive that holds the image.
+
+    Raises:
+        RequestError: `root` is no folder, a path does not exist or holds no image, or two of them share a name.
+    """
+    if isinstance(root, Mapping):
+        raise RequestError("images=[...] needs a root that is a folder; the embedded protocols list their images themselves")
+    if isinstance(paths, str | Path) or not paths:
+        raise RequestError(f"images is a list of folders or archives, for example [faces.zip], got {paths!r}")
+    place: dict[str, Path] = {}
+    for path in (Path(root) / path for path in paths):
+        if not path.exists():
+            raise RequestError(f"no folder or archive of images at {path}")
+        names = [name for name in Tree(path).files() if is_image(name)]
+        if not names:
+            raise RequestError(f"no images in {path}: expected PERSON/.../image files")
+        for name in names:
+            if name in place:
+                raise RequestError(f"image {name!r} is both in {place[name]} and in {path}: name only one of them")
+            place[name] = path
+    return sorted(place)
+
+
+def people(names: Sequence[str], where: str) -> tuple[str, ...]:
+    """The person of each image: its first folder.
+
+    Raises:
+        RequestError: a name without a folder.
+    """
+    if bare := next((name for name in names if "/" not in name), None):
+        raise RequestError(f"image {bare!r} of {where} lies in no folder: expected PERSON/.../image")
+    return tuple(name.split("/", 1)[0] for name in names)
+
+
+def unique(names: Sequence[str], where: str) -> tuple[str, ...]:
+    """The names as a tuple.
+
+    Raises:
+        RequestError: one stands there twice, or there are none.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise RequestError(f"image {name!r} stands twice in {where}: list each image once")
+        seen.add(name)
+    if not seen:
+        raise RequestError(f"{where} lists no images")
+    return tuple(names)
+
+
+def sha256(names: str | Sequence[str]) -> str:
+    """The hash of a text, or of names one a line."""
+    return hashlib.sha256((names if isinstance(names, str) else "\n".join(names)).encode()).hexdigest()
+
+
+def short_hash(spec: Mapping[str, Any]) -> str:
+    """16 hex digits of the sha256 of the canonical JSON of plain data."""
+    return sha256(json.dumps(spec, sort_keys=True))[:16]

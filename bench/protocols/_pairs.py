@@ -1,0 +1,134 @@
+"""What the protocols on pairs share: checked embeddings in, figures of scored pairs out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.errors import RequestError
+from bench.metrics import Roc, Sorted, far_name, fold_accuracy, jackknife_roc, person_clusters
+from bench.metrics.verification import rate_at_far
+from bench.scores import Clusters, Scores
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A list of comparisons.
+
+    Attributes:
+        first, second: (n,) what is compared (rows of images, numbers of videos).
+        same: (n,) bool, one person or two.
+        folds: (n,) the fold of each pair.
+        people: the person of each thing that `first` and `second` number.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    same: np.ndarray
+    folds: np.ndarray
+    people: tuple[str, ...]
+
+    def counts(self) -> dict[str, float]:
+        """How many there are of what."""
+        owners = np.array(self.people)
+        used = np.concatenate([self.first, self.second])
+        return {
+            "pairs": len(self.same),
+            "genuine": int(self.same.sum()),
+            "impostor": int((~self.same).sum()),
+            "people": len(np.unique(owners[used])),
+            "folds": len(np.unique(self.folds)),
+        }
+
+    def shared_people(self) -> int:
+        """How many people stand in more than one fold."""
+        owners = np.unique(np.array(self.people), return_inverse=True)[1]
+        sides = np.stack([np.concatenate([owners[self.first], owners[self.second]]), np.tile(self.folds, 2)])
+        return int(np.sum(np.bincount(np.unique(sides, axis=1)[0]) > 1))
+
+
+def checked(embeddings: np.ndarray, images: Sequence[str], protocol: str) -> np.ndarray:
+    """The embeddings as a finite floating (N, D) array.
+
+    Raises:
+        RequestError: another number of rows, no numbers, or one that is not finite (naming the first image).
+    """
+    array = np.asarray(embeddings)
+    if array.ndim != 2 or array.shape[0] != len(images) or not array.shape[1]:
+        raise RequestError(
+            f"{protocol} needs one row of numbers for each of its {len(images):,} images (row i belongs to images[i]), "
+            f"got an array of shape {array.shape}"
+        )
+    if array.dtype.kind not in "fiu":
+        raise RequestError(f"{protocol} needs embeddings of real numbers, got an array of type {array.dtype}")
+    if array.dtype.kind != "f":
+        array = array.astype(np.float64)
+    finite = np.isfinite(array).all(axis=1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise RequestError(
+            f"{int((~finite).sum())} of {len(array):,} embeddings for {protocol} hold nan or infinity, the first is row {row} "
+            f"({images[row]})"
+        )
+    if array.dtype.itemsize > 4:  # squares of float64 can overflow; lengths do not matter
+        largest = np.abs(array).max(axis=1, keepdims=True)
+        array = array / np.where(largest > 0, largest, 1)
+    return array
+
+
+def accuracy(name: str, scores: np.ndarray, pairs: Pairs) -> Scores:
+    """`accuracy` and `accuracy_se` with the threshold of each fold chosen on the others."""
+    found = fold_accuracy(scores, pairs.same, pairs.folds)
+    metrics = {f"{name}/accuracy": found.mean, f"{name}/accuracy_se": found.standard_error}
+    clusters = {f"{name}/accuracy": Clusters("folds", tuple(found.accuracies.tolist()))}
+    marks = {}
+    if shared := pairs.shared_people():
+        marks[f"{name}/accuracy"] = f"the folds share {shared} people: they are not independent, its spread is too small"
+    curves = {"folds": {"accuracy": found.accuracies.tolist(), "threshold": found.thresholds.tolist()}}
+    return Scores(metrics, marks=marks, clusters=clusters, curves=curves)
+
+
+def verification(name: str, scores: np.ndarray, pairs: Pairs, fars: Sequence[float]) -> Scores:
+    """`auc`, `eer` and `tar_at_far_...` over all pairs, with their ROC and their jackknife over people."""
+    ordered = Sorted.of(scores, pairs.same)
+    roc = ordered.roc()
+    answer = Scores({}, counts=pairs.counts(), raw={"scores": scores, "same": pairs.same, "folds": pairs.folds})
+    if not roc.genuine or not roc.impostors:
+        reason = f"{roc.genuine} genuine and {roc.impostors} impostor pairs: both are needed"
+        answer.undefined.update({f"{name}/{figure}": reason for figure in ("auc", "eer")})
+        return answer
+    figures = {f"{name}/auc": Roc.auc, f"{name}/eer": Roc.eer}
+    answer.metrics.update({key: figure(roc) for key, figure in figures.items()})
+    for far in fars:
+        key = f"{name}/tar_at_far_{far_name(far)}"
+        rate = rate_at_far(roc, far)
+        if rate.value is None:
+            answer.undefined[key] = rate.undefined or ""
+            continue
+        answer.metrics[key] = rate.value
+        if rate.mark:
+            answer.marks[key] = rate.mark
+        figures[key] = lambda part, far=far: part.tar_at_far(far)[0]
+    answer.curves["roc"] = roc.curve()
+    first, second = _clusters(pairs)
+    answer.clusters.update(jackknife_roc(ordered, first, second, figures))
+    return answer
+
+
+def _clusters(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+    """The cluster of people on either side of each pair."""
+    labels, place = np.unique(np.array(pairs.people), return_inverse=True)
+    weights = np.bincount(np.concatenate([place[pairs.first], place[pairs.second]]), minlength=len(labels))
+    used = {str(label): float(weight) for label, weight in zip(labels, weights, strict=True) if weight}
+    cluster = person_clusters(list(used), used)
+    number = np.array([cluster.get(str(label), -1) for label in labels])[place]
+    return number[pairs.first], number[pairs.second]
+
+
+def joined(*parts: Scores) -> Scores:
+    """Several answers as one."""
+    whole = Scores({})
+    for part in parts:
+        for field in ("metrics", "undefined", "marks", "counts", "curves", "clusters", "raw"):
+            getattr(whole, field).update(getattr(part, field))
+    return whole

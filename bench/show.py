@@ -1,0 +1,39 @@
+"""Figures on the terminal: fractions, each with its spread, and what could not be said."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def scores(answers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print the plain scores of protocols (`bench.scoring.plain`) as one table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("figure", "value", "standard error", ""):
+        table.add_column(heading, justify="left" if heading in ("figure", "") else "right", overflow="fold")
+    for answer in answers.values():
+        for name, value in answer["metrics"].items():
+            if name.endswith("_se"):
+                continue
+            spread = answer["metrics"].get(f"{name}_se")
+            table.add_row(name, f"{value:.4f}", "" if spread is None else f"{spread:.4f}", answer["marks"].get(name, ""))
+        for name, reason in answer["undefined"].items():
+            table.add_row(name, "undefined", "", reason)
+    console = Console()
+    console.print(table)
+    for name, answer in answers.items():
+        counts = ", ".join(f"{key.replace('_', ' ')} {value:,.10g}" for key, value in answer["counts"].items())
+        overlap = f"; overlap with training {answer['overlap']['verdict']}" if answer["overlap"] else ""
+        console.print(f"{name}: {counts}{overlap}", style="dim", highlight=False)
+
+
+def findings(found: list) -> None:
+    """Print what the doctor found."""
+    from rich.console import Console
+
+    console = Console()
+    colour = {"ok": "green", "missing": "yellow", "wrong": "red"}
+    for finding in found:
+        console.print(f"[{colour[finding.state]}]{finding.state:8}[/] {finding.subject:12} ", end="")
+        console.print(finding.detail, markup=False, highlight=False)

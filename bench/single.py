@@ -1,0 +1,108 @@
+"""One trial, or one file of embeddings, by hand: `facebench train` and `facebench evaluate`."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from bench import ledger, places, record, scoring
+from bench.errors import RequestError, TrialFailed
+from bench.record import Record
+from bench.trial import Options, Progress, Result, Trial, run
+
+STUDY = "single"  # the folder in runs/ that trials by hand go to
+
+
+def trial(given: Mapping[str, Any], dataset: str, settings: Mapping[str, Any], protocols: list[str]) -> Trial:
+    """A trial from the command line's options; `settings` overrides any field.
+
+    Args:
+        protocols: names of protocols that the embedded `dataset` carries itself; others stand in `settings`.
+
+    Raises:
+        RequestError: an unknown field, or a value of another kind than the field's.
+    """
+    values = {**given, "study": STUDY, **settings}
+    values["data"] = {"name": dataset, **settings.get("data", {})}
+    if protocols:
+        values["protocols"] = [{"name": name, "data": {"name": dataset}} for name in protocols]
+    kinds = {field.name: field.type for field in fields(Trial)}
+    if unknown := sorted(set(values) - set(kinds)):
+        raise RequestError(f"a trial has no field {unknown[0]!r}; it has: {', '.join(kinds)}")
+    for name, value in values.items():
+        wanted = _kind(kinds[name])
+        if isinstance(value, bool) != (wanted is bool) or not isinstance(value, wanted):
+            raise RequestError(f"the trial's field {name!r} takes {_words(wanted)}, got {value!r}")
+    return Trial.from_plain(values)
+
+
+def train(wanted: Trial, quiet: bool = False) -> Record:
+    """Run a trial here and now, printing its events; an interrupted one goes on from its checkpoint.
+
+    Raises:
+        TrialFailed: the training diverged (it is recorded as failed).
+    """
+    folder = record.start(wanted, places.study_folder(STUDY))
+    try:
+        for event in run(wanted, str(folder)):
+            if isinstance(event, Result):
+                record.finish(folder, "finished", result=event)
+                _enter(wanted, event)
+            elif record.append(folder, event) and not quiet:
+                _print_epoch(event)
+    except TrialFailed as error:
+        record.finish(folder, "failed", str(error))
+        raise
+    done = record.read(folder)
+    if not quiet:
+        from bench import show
+
+        show.scores(done.scores)
+        print(f"record: {folder}")
+    return done
+
+
+def evaluate(path: Path, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The plain scores of the (N, D) array in a .npy file.
+
+    Raises:
+        RequestError: no such file, not a two-dimensional array of numbers, or not one row an image.
+    """
+    import numpy as np
+
+    if not path.is_file():
+        raise RequestError(f"no file of embeddings at {path}: expected a .npy file with one row an image")
+    try:
+        embeddings = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise RequestError(f"{path} is no .npy file of plain numbers: save the array with numpy.save") from error
+    if not isinstance(embeddings, np.ndarray) or embeddings.ndim != 2 or embeddings.dtype.kind not in "fiu":
+        raise RequestError(f"{path} must hold one (images, dimensions) array of numbers")
+    protocol, _ = scoring.open_protocol(spec)
+    answer = protocol.score(embeddings)
+    ledger.append("evaluate", path.name, protocol.name, protocol.hash, answer.metrics)
+    return scoring.plain(answer, protocol)
+
+
+def _enter(wanted: Trial, result: Result) -> None:
+    for name, scores in result.scores.items():
+        ledger.append(STUDY, wanted.id, name, scores["hash"], scores["metrics"])
+
+
+def _print_epoch(event: Progress) -> None:
+    figures = "  ".join(f"{name} {value:.4g}" for name, value in event.metrics.items())
+    print(f"epoch {event.epoch:3}  {figures}  {event.seconds:.1f} s", flush=True)
+
+
+def _kind(annotation: Any) -> Any:
+    """What a value read from yaml must be an instance of."""
+    if annotation is Options:
+        return Mapping
+    if annotation is float:
+        return float | int
+    return annotation if isinstance(annotation, type) else (list if "tuple" in str(annotation) else int | None)
+
+
+def _words(kind: Any) -> str:
+    names = {Mapping: "a mapping", float | int: "a number", int | None: "a whole number or null", list: "a list"}
+    return names.get(kind) or {int: "a whole number", str: "a word", bool: "true or false"}[kind]

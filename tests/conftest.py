@@ -1,0 +1,38 @@
+"""Every test writes into folders of its own and computes on one thread."""
+
+import os
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path, monkeypatch):
+    """Runs go to a temporary folder; no test reads the data folder of whoever runs it. The cache is shared by a session."""
+    monkeypatch.setenv("FACEBENCH_RUNS", str(tmp_path / "runs"))
+    monkeypatch.delenv("FACEBENCH_DATA", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def session_cache(tmp_path_factory):
+    os.environ["FACEBENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A folder of tiny faces: 4 people x 3 images, one of them two levels deep, one file that is no image."""
+    import numpy as np
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    root = tmp_path / "faces"
+    for person in ("Ann", "Bob", "Cy", "Dee"):
+        for number in range(3):
+            folder = root / person / ("deep" if number == 2 else "")
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(random.integers(0, 256, (20, 16, 3), np.uint8)).save(folder / f"{number}.png")
+    (root / "Ann" / "notes.txt").write_text("no image")
+    (root / "who.csv").write_text("id,name,known\nAnn,Ann Lee,\nBob,Bob Ray,yes\nCy,,\n")
+    return root

@@ -1,0 +1,127 @@
+"""Image files as people have them: folders, archives, broken files, csv columns."""
+
+import pickle
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+
+from bench import datasets
+from bench.errors import RequestError
+from bench.files import FileImages, Tree, images_below
+from bench.images import Unreadable
+from bench.pixels import pixels
+
+
+def packed(tree, kind):
+    """The same tree as an archive."""
+    path = tree.with_suffix(f".{kind}")
+    files = [p for p in sorted(tree.rglob("*")) if p.is_file()]
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in files:
+                archive.write(file, file.relative_to(tree))
+    else:
+        with tarfile.open(path, "w:gz" if kind == "tar.gz" else "w") as archive:
+            for file in files:
+                archive.add(file, f"./{file.relative_to(tree)}")
+    return path
+
+
+def load(*paths, **options):
+    return datasets.load("folder", paths=[str(p) for p in paths], **options)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
+def test_an_archive_gives_what_its_folder_gives(tree, kind):
+    loose, inside = load(tree), load(packed(tree, kind))
+    assert inside.names == loose.names and inside.identities == loose.identities == ("Ann", "Bob", "Cy", "Dee")
+    assert inside.labels.tolist() == loose.labels.tolist() == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
+    pairs = zip(loose.source.images(loose.names), inside.source.images(inside.names), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
+
+
+def test_deeper_levels_belong_to_the_first_and_other_files_are_ignored(tree):
+    faces = load(tree)
+    assert "Ann/deep/2.png" in faces.names and len(faces.names) == 12
+
+
+def test_a_source_travels_to_a_worker(tree):
+    faces = load(packed(tree, "zip"))
+    next(iter(faces.source.images(faces.names[:1])))  # the archive is open now
+    again = pickle.loads(pickle.dumps(faces))
+    assert np.array_equal(next(iter(again.source.images(again.names[:1]))), next(iter(faces.source.images(faces.names))))
+
+
+def test_identities_are_left_out_by_a_csv_column(tree):
+    assert load(tree, exclude="who.csv:known").identities == ("Ann", "Cy", "Dee")
+    assert load(tree, exclude="who.csv:id").identities == ("Dee",)
+
+
+def test_people_are_named_by_a_column_or_by_their_folder(tree):
+    assert load(tree, people="who.csv:name").people == {"Ann": "Ann Lee", "Bob": "Bob Ray"}
+    assert load(tree).people["Dee"] == "Dee"
+    (tree / "Dee").rename(tree / "0004")
+    assert "0004" not in load(tree).people  # a number is nobody's name
+
+
+def test_several_trees_keep_their_identities_apart(tree):
+    faces = load(tree, packed(tree, "zip").rename(tree.parent / "other.zip"), people="who.csv:name")
+    assert len(faces.identities) == 8 and {i.split("/")[0] for i in faces.identities} == {"faces", "other"}
+    assert faces.people["other/Bob"] == "Bob Ray" and len(set(faces.names)) == 24
+
+
+def test_an_unreadable_image_is_named_and_its_row_is_zero(tree):
+    (tree / "Bob" / "1.png").write_bytes((tree / "Bob" / "1.png").read_bytes()[:60])
+    faces = load(tree)
+    shown = pixels(faces.source, faces.names, 16)
+    assert [bad.name for bad in shown.unreadable] == ["Bob/1.png"] and shown.unreadable[0].reason
+    assert shown.array[4].max() == 0 and all(shown.array[row].max() for row in range(12) if row != 4)
+    assert isinstance(list(faces.source.images(["Bob/1.png"]))[0], Unreadable)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"exclude": "who.csv:nobody"}, "who.csv in .* has no column 'nobody'; it has: id, name, known"),
+        ({"exclude": "which.csv:id"}, "no csv file 'which.csv:id'"),
+        ({"people": "which.csv:id"}, "no csv file 'which.csv:id'"),
+        ({"exclude": "who.csv"}, "expected FILE:COLUMN"),
+        ({"min_images": 4}, "no identity with at least 4 images"),
+        ({"colour": 1}, "dataset 'folder' has no option 'colour'; it has: paths"),
+    ],
+)
+def test_a_wrong_option_is_answered(tree, options, message):
+    with pytest.raises(RequestError, match=message):
+        load(tree, **options)
+
+
+def test_missing_data_are_answered(tree, monkeypatch):
+    with pytest.raises(RequestError, match=r"no data folder is named: give --data FOLDER or set \$FACEBENCH_DATA"):
+        datasets.load("folder", paths=["faces"])
+    monkeypatch.setenv("FACEBENCH_DATA", str(tree.parent))
+    assert len(datasets.load("folder", paths=["faces"]).names) == 12
+    with pytest.raises(RequestError, match="no file or folder at .*nothing"):
+        datasets.load("folder", paths=["nothing"])
+    (tree.parent / "broken.zip").write_text("no archive")
+    with pytest.raises(RequestError, match=r"broken.zip is neither a folder nor a readable .zip or .tar file"):
+        datasets.load("folder", paths=["broken.zip"])
+    with pytest.raises(RequestError, match="no 'folders' in datasets; there is: digits, faces, folder"):
+        datasets.load("folders")
+
+
+def test_missing_images_are_counted_and_the_first_is_named(tree):
+    source = FileImages([("", Tree(tree))])
+    with pytest.raises(RequestError, match="2 of 3 images are missing in .*, the first is 'Eve/0.png'"):
+        list(source.images(["Ann/0.png", "Eve/0.png", "Eve/1.png"]))
+
+
+def test_images_are_found_anywhere_below_a_root(tree):
+    packed(tree, "zip").rename(tree.parent / "more.zip")
+    (tree / "Ann").rename(tree.parent / "Ann")  # now Ann is loose and in the archive
+    found = images_below(tree.parent, depth=2)
+    with pytest.raises(RequestError, match="twice"):
+        list(found.images(["Dee/0.png"]))
+    with pytest.raises(RequestError, match="image 'Ann/0.png' is there twice"):
+        list(found.images(["Ann/0.png"]))
