@@ -13,6 +13,8 @@ import typer
 
 from bench.errors import RequestError, TrialFailed
 
+INTERRUPTED = 130  # what typer makes of Ctrl-C
+
 app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
@@ -197,8 +199,6 @@ def main() -> None:
     """The entry point: every way to fail becomes an exit code and one sentence."""
     try:
         code = app(standalone_mode=False)
-    except KeyboardInterrupt:
-        sys.exit(_say("stopped; the same command continues where it stood", 130))
     except RequestError as error:
         sys.exit(_say(error, 2))
     except TrialFailed as error:
@@ -206,12 +206,12 @@ def main() -> None:
     except BrokenPipeError:
         sys.stdout = None  # the reader went away (`facebench list | head`)
         sys.exit(0)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own: an unknown option, a missing argument
             sys.exit(_say(f"{error.format_message()} (see facebench --help)", 2))
         raise
+    if code == INTERRUPTED:
+        _say("stopped; the same command continues where it stood", code)
     sys.exit(code or 0)
 
 
@@ -253,10 +253,19 @@ def _settings(pairs: list[str] | None) -> dict[str, Any]:
             if not isinstance(place, dict):
                 raise RequestError(f"--set {pair!r} goes below {part!r}, which was set to a value")
         try:
-            place[last] = yaml.safe_load(text)
+            value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise RequestError(f"--set {pair!r}: the value is not valid yaml") from error
+        place[last] = _number(value) if isinstance(value, str) else value
     return made
+
+
+def _number(text: str) -> float | str:
+    """yaml takes `1e-3` for a word (it wants `1.0e-3`); people mean the number."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _names(what: str) -> list[str]:

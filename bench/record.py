@@ -58,8 +58,9 @@ def append(folder: Path, event: Progress) -> bool:
     """Append an event unless its step is there already; True when it was new."""
     if any(event.step == known.step for known in events(folder)):
         return False
-    with (folder / "events.jsonl").open("a") as file:
-        file.write(json.dumps(asdict(event)) + "\n")
+    with (folder / "events.jsonl").open("ab") as file:
+        file.truncate(_whole(folder))  # a crash may have cut the last line short
+        file.write(json.dumps(asdict(event)).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
     return True
@@ -70,8 +71,12 @@ def events(folder: Path) -> list[Progress]:
     path = folder / "events.jsonl"
     if not path.exists():
         return []
-    whole = path.read_text().rpartition("\n")[0]
-    return [Progress(**json.loads(line)) for line in whole.splitlines()]
+    return [Progress(**json.loads(line)) for line in path.read_bytes()[: _whole(folder)].splitlines()]
+
+
+def _whole(folder: Path) -> int:
+    """How many bytes of the events are whole lines."""
+    return (folder / "events.jsonl").read_bytes().rfind(b"\n") + 1
 
 
 def finish(folder: Path, state: str, reason: str = "", result: Result | None = None) -> None:

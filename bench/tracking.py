@@ -1,8 +1,10 @@
 """MLflow as the window on the records: what stands on disk is shown there, idempotently. The only place that imports MLflow.
 
-The truth is `runs/<study>/<trial id>/`. `MlflowWindow.send` compares a trial's folder with what MLflow has and sends what is
-missing, whether it is called after every epoch or once, a week later, by `sync`. A (metric, step) that MLflow has is never
-sent again: it would store a second row.
+The truth is `runs/<study>/<trial id>/`. `Mirror.send` compares a trial's record with what MLflow has and sends what is
+missing, whether it is called after every epoch (`sweeps.window`) or once, a week later, by `sync`. A (metric, step) that
+MLflow has is never sent again: it would store a second row.
+
+One experiment per study, a parent run per start of the study, a nested run per trial.
 
 Names: MLflow takes letters, digits, `_ - . space : /` in a name; any other character becomes `_` there (`lmcl+center` as a
 tag's value stays as it is). Figures that are not finite stay in the record alone.
@@ -11,9 +13,7 @@ tag's value stays as it is). Figures that are not finite stay in the record alon
 import json
 import math
 import os
-import queue
 import re
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 FILES = ("trial.json", "events.jsonl", "record.json", "curves.json", "raw.npz")
 _STATUS = {"finished": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}
 _ENDED = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
-_DRAIN = 120.0  # seconds that the end of a sweep waits for MLflow
 
 
 def uri() -> str:
@@ -41,59 +40,6 @@ def uri() -> str:
 def name(text: str) -> str:
     """A name as MLflow takes it."""
     return re.sub(r"[^\w\-. :/]", "_", text, flags=re.ASCII)
-
-
-class MlflowWindow:
-    """Shows a study in MLflow from a thread of its own, so that no call of the sweep waits for it.
-
-    One experiment per study, a parent run per start of the study, a nested run per trial.
-
-    Args:
-        study: the study's name.
-        folder: its folder.
-        tracking: the store; None: `uri()`.
-    """
-
-    def __init__(self, study: str, folder: Path, tracking: str | None = None):
-        _client_class()  # imported here: an import in the thread would race with the sweep's own
-        self._study = study
-        self._folder = folder
-        self._uri = tracking or uri()
-        self._trouble = ""
-        self._queue: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
-        self._thread.start()
-
-    def send(self, folder: Path) -> None:
-        """Show what is new in a trial's folder. Returns at once."""
-        self._queue.put(folder)
-
-    def close(self, state: str) -> str:
-        """Send the rest and close the runs; `state` is `finished`, `failed` or `stopped`.
-
-        Returns:
-            A warning where MLflow did not take everything, else "".
-        """
-        self._state = state
-        self._queue.put(None)
-        self._thread.join(_DRAIN)
-        if self._thread.is_alive():
-            self._trouble = f"it did not answer within {_DRAIN:g} s"
-        if not self._trouble:
-            return ""
-        return (
-            f"MLflow at {self._uri} did not take everything ({self._trouble}); nothing is lost: "
-            f"facebench sync {self._study} sends what is missing"
-        )
-
-    def _work(self) -> None:
-        try:
-            mirror = Mirror(self._study, self._folder, self._uri)
-            while (folder := self._queue.get()) is not None:
-                mirror.send(record.read(folder))
-            mirror.close(self._state)
-        except Exception as error:  # whatever it is, the sweep must not end of it; `close` reports it
-            self._trouble = _cause(error)
 
 
 @dataclass
@@ -239,7 +185,7 @@ def sync(study: str, tracking: str | None = None) -> int:
     except Exception as error:
         if isinstance(error, RequestError):
             raise
-        raise RequestError(f"MLflow at {store} does not answer ({_cause(error)}): check $MLFLOW_TRACKING_URI") from error
+        raise RequestError(f"MLflow at {store} does not answer ({cause(error)}): check $MLFLOW_TRACKING_URI") from error
     return len(known)
 
 
@@ -284,10 +230,14 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def client(tracking: str) -> "MlflowClient":
     """A client of a store; a new database gets its tables here."""
-    return _client_class()(tracking_uri=tracking)
+    prepare()
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=tracking)
 
 
-def _client_class() -> Any:
+def prepare() -> None:
+    """Import MLflow, quiet and impatient."""
     # Two tries of 5 s: with MLflow's defaults a server that is gone holds a call for 4 minutes, one that hangs for 20.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
@@ -296,11 +246,10 @@ def _client_class() -> Any:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import logging
 
-    from mlflow import MlflowClient
+    import mlflow  # noqa: F401
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    return MlflowClient
+    for chatty in ("alembic", "mlflow"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def _runs(of: "MlflowClient", experiment: str, wanted: str) -> Iterable["Run"]:
@@ -312,6 +261,7 @@ def _runs(of: "MlflowClient", experiment: str, wanted: str) -> Iterable["Run"]:
             return
 
 
-def _cause(error: Exception) -> str:
+def cause(error: Exception) -> str:
+    """An error in one line."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

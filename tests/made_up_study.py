@@ -32,8 +32,12 @@ def make(runs: Path, *, seeds: int = 3, name: str = "made_up", spread: float = 0
     folder.mkdir(parents=True)
     draw = np.random.default_rng(7)
     winners = {loss: _search(folder, name, loss, draw, broken) for loss in LOSSES}
-    people = {protocol: draw.normal(0, 0.012, 10) for protocol in ("lfw", "ytf")} | {"megaface": draw.normal(0, 0.05, 60)}
-    plan = [(loss, "tuned", LEVELS[loss]) for loss in LOSSES] + [(loss, "default", LEVELS[loss] - 0.01) for loss in LOSSES]
+    people = {protocol: draw.normal(0, 0.012, 10) for protocol in ("lfw", "ytf")} | {
+        "megaface": draw.normal(0, 0.05, 60)
+    }
+    plan = [(loss, "tuned", LEVELS[loss]) for loss in LOSSES] + [
+        (loss, "default", LEVELS[loss] - 0.01) for loss in LOSSES
+    ]
     plan += [("softmax", "again", LEVELS["softmax"]), ("softmax", "untrained", 0.61)]
     for loss, role, level in plan:
         for seed in range(seeds):
@@ -41,7 +45,13 @@ def make(runs: Path, *, seeds: int = 3, name: str = "made_up", spread: float = 0
             base = winners[loss] if role in ("tuned", "again") else Trial(loss=loss, study=name, embedding_dim=64)
             number = 1000 * (1 + ["tuned", "default", "again", "untrained"].index(role)) + seed
             trial = replace(base, stage=stage, role=role, number=seed, seed=number, epochs=10 * (role != "untrained"))
-            _confirm(folder, trial, level + draw.normal(0, spread), people, fail=broken and (loss, role, seed) == ("lmcl", "default", 0))
+            _confirm(
+                folder,
+                trial,
+                level + draw.normal(0, spread),
+                people,
+                fail=broken and (loss, role, seed) == ("lmcl", "default", 0),
+            )
     _facts(folder, seeds)
     return folder
 
@@ -52,7 +62,11 @@ def _search(folder: Path, name: str, loss: str, draw: np.random.Generator, broke
     for number in range(8):
         own = {}
         for key, (low, high) in OWN[loss].items():
-            own[key] = float(low * (high / low) ** draw.random()) if low > 0 and high / low > 8 else float(draw.uniform(low, high))
+            own[key] = (
+                float(low * (high / low) ** draw.random())
+                if low > 0 and high / low > 8
+                else float(draw.uniform(low, high))
+            )
         trial = Trial(
             study=name, stage="tune", role="search", number=number, seed=1, loss=loss, loss_options=Options(own), epochs=6,
             holdout=0.2, learning_rate=float(10 ** draw.uniform(-2, -0.5)), weight_decay=float(10 ** draw.uniform(-4.3, -2.3)),
@@ -63,10 +77,14 @@ def _search(folder: Path, name: str, loss: str, draw: np.random.Generator, broke
         where = _train(folder, trial, top, done, draw)
         if done < 6:
             failed = broken and loss == "lmcl" and number == 5
-            record.finish(where, *(("failed", "the loss became nan at step 120 (epoch 4)") if failed else ("pruned", "")))
+            record.finish(
+                where, *(("failed", "the loss became nan at step 120 (epoch 4)") if failed else ("pruned", ""))
+            )
             continue
         last = record.events(where)[-1].metrics
-        record.finish(where, "finished", result=Result(last, cost={"epochs": 6, "device": "cpu"}, provenance=_provenance()))
+        record.finish(
+            where, "finished", result=Result(last, cost={"epochs": 6, "device": "cpu"}, provenance=_provenance())
+        )
         if last[OBJECTIVE] > best_figure:
             best, best_figure = trial, last[OBJECTIVE]
     for seed in (2, 3):
@@ -149,7 +167,13 @@ def _identification(level: float, people: np.ndarray, draw: np.random.Generator)
 def _provenance() -> dict:
     versions = {"facebench": "0.1.0", "torch": "2.14.0", "timm": "1.0.31", "numpy": "2.4.6"}
     machine = {"python": "3.11.7", "platform": "Linux-6.1-x86_64", "processor": "Xeon"}
-    facts = {"data": "5d3b9e01aa", "train_identities": 200, "train_images": 4000, "skipped_images": 0, "first_skipped": []}
+    facts = {
+        "data": "5d3b9e01aa",
+        "train_identities": 200,
+        "train_images": 4000,
+        "skipped_images": 0,
+        "first_skipped": [],
+    }
     return {"commit": "f318bb3d", "dirty": False, "versions": versions, **machine, **facts}
 
 
@@ -164,5 +188,21 @@ def _facts(folder: Path, seeds: int) -> None:
     with (folder.parent / "test_ledger.jsonl").open("a") as ledger:
         for trial in record.read_study(folder):
             for protocol in trial.scores:
-                line = {"when": "2026-11-22T18:00:00", "study": folder.name, "trial": trial.trial.id, "protocol": protocol}
-                ledger.write(json.dumps(line | {"hash": HASHES[protocol], "figure": trial.metrics[f"{protocol}/" + ("rank1" if protocol == "megaface" else "accuracy")]}) + "\n")
+                line = {
+                    "when": "2026-11-22T18:00:00",
+                    "study": folder.name,
+                    "trial": trial.trial.id,
+                    "protocol": protocol,
+                }
+                ledger.write(
+                    json.dumps(
+                        line
+                        | {
+                            "hash": HASHES[protocol],
+                            "figure": trial.metrics[
+                                f"{protocol}/" + ("rank1" if protocol == "megaface" else "accuracy")
+                            ],
+                        }
+                    )
+                    + "\n"
+                )

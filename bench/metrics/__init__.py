@@ -4,10 +4,11 @@ from bench.metrics.folds import FoldAccuracy, best_threshold, fold_accuracy
 from bench.metrics.gallery import Search, search
 from bench.metrics.identification import Shares, cmc, macro_average
 from bench.metrics.spread import jackknife_mean, jackknife_roc, person_clusters
-from bench.metrics.verification import Roc, Sorted, far_name, tar_at_far
+from bench.metrics.verification import Rate, Roc, Sorted, far_name, rate_at_far, tar_at_far
 
 __all__ = [
     "FoldAccuracy",
+    "Rate",
     "Roc",
     "Search",
     "Shares",
@@ -20,6 +21,7 @@ __all__ = [
     "jackknife_roc",
     "macro_average",
     "person_clusters",
+    "rate_at_far",
     "search",
     "tar_at_far",
 ]

@@ -2,7 +2,8 @@
 
 One float32 matrix product per chunk of distractors goes into a reused buffer. Its rounding error has a rigorous bound, so it
 decides all comparisons but those within that bound of a genuine score; these pairs are scored again, one by one, in float64
-(`cosine.scores`). So every count is that of the float64 scores, and depends neither on the chunks nor on the threads.
+(`cosine.scores`), or by a float64 product where they are many, as of a network that maps everything to nearly one point. So
+every count is that of the float64 scores, and depends neither on the chunks nor on the threads.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,6 @@ from bench.metrics.cosine import Vectors
 from bench.metrics.verification import Roc, allowed_false_accepts
 
 _CHUNK = 1 << 22  # scores made at a time: a buffer of 16 MB
-_MANY = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ def search(
     distractors: np.ndarray,
     sizes: Sequence[int],
     *,
+    order: np.ndarray | None = None,
     clusters: np.ndarray | None = None,
     depth: int = 100,
     largest_far: float = 1e-3,
@@ -78,14 +79,16 @@ def search(
     Args:
         probes: (P, D) finite embeddings.
         people: (P,) the number of each probe's person.
-        distractors: (N, D); the gallery of size n is the first n of them, so galleries are nested.
-        sizes: gallery sizes, each 1..N.
+        distractors: (N, D).
+        sizes: gallery sizes, each 1..N; the gallery of size n is the first n in `order`, so galleries are nested.
+        order: (N,) a permutation of the distractors; without it they stand as they are.
         clusters: (P,) the number 0..G-1 of the cluster of people that each probe belongs to; without it the person's.
         depth: the largest rank asked for.
         largest_far: the false accepts are exact up to this rate, with every one cluster left out too.
         chunk: distractors per matrix product, for tests: no figure depends on it.
     """
     clusters = people if clusters is None else clusters
+    order = np.arange(len(distractors)) if order is None else order
     left, right = Vectors.of(probes), Vectors.of(distractors)
     probe, mate = _trials(people)
     mate_scores = cosine.scores(left, probe, left, mate)
@@ -98,7 +101,7 @@ def search(
     tail = ImpostorCounts(mate_scores[once], clusters, np.array(allowed))
 
     better, above = {}, {}
-    for stop in _stream(left, right, ranks, tail, sorted(set(sizes)), chunk):
+    for stop in _Pass(left, right, order, ranks, tail).chunks(sorted(set(sizes)), chunk):
         if stop in sizes:
             ties, strictly = ranks.counts()
             better[stop], above[stop] = ties[probe, slot], strictly[probe, slot]
@@ -107,41 +110,59 @@ def search(
     return Search(probe, mate, mate_scores, better, above, depth, genuine, owners, tail.counts(), impostors)
 
 
-def _stream(
-    left: Vectors, right: Vectors, ranks: MateCounts, tail: ImpostorCounts, sizes: list[int], chunk: int | None
-) -> Iterator[int]:
-    """Count all distractors, chunk by chunk; yields the number seen after each."""
-    width = left.rows.shape[1]
-    margin = error_bound(width)
-    probes = left.unit(slice(None)).astype(np.float32)
-    chunk = chunk or int(np.clip(_CHUNK // len(probes), 16, 4096))
-    buffer = np.empty(len(probes) * chunk, np.float32)
-    closed_at = 0
-    for start, stop in _edges(len(right.rows), sizes, chunk):
-        gallery = right.unit(slice(start, stop)).astype(np.float32)
-        products = buffer[: len(probes) * len(gallery)].reshape(len(probes), len(gallery))
-        np.matmul(probes, gallery.T, out=products)
-        floor = np.minimum(ranks.floor, tail.floor) - margin
-        found = np.flatnonzero(products >= floor.astype(np.float32)[:, None])
-        rows, columns = np.divmod(found, len(gallery))
+@dataclass(frozen=True)
+class _Pass:
+    """One pass of all distractors, in `order`, through the two counts."""
+
+    left: Vectors
+    right: Vectors
+    order: np.ndarray
+    ranks: MateCounts
+    tail: ImpostorCounts
+
+    def chunks(self, sizes: list[int], chunk: int | None) -> Iterator[int]:
+        """Count all distractors, chunk by chunk; yields the number seen after each."""
+        margin = error_bound(self.left.rows.shape[1])
+        probes = self.left.unit(slice(None)).astype(np.float32)
+        chunk = chunk or int(np.clip(_CHUNK // len(probes), 16, 4096))
+        buffer = np.empty(len(probes) * chunk, np.float32)
+        closed_at = 0
+        for start, stop in _edges(len(self.order), sizes, chunk):
+            part = self.order[start:stop]
+            gallery = self.right.unit(part)
+            products = buffer[: len(probes) * len(part)].reshape(len(probes), len(part))
+            np.matmul(probes, gallery.T.astype(np.float32), out=products)
+            floor = np.minimum(self.ranks.floor, self.tail.floor) - margin
+            found = np.flatnonzero(products >= floor.astype(np.float32)[:, None])
+            self._count(found, products, gallery, part, margin)
+            if stop >= 1.25 * closed_at:
+                self.ranks.close()
+                self.tail.close()
+                closed_at = stop
+            yield stop
+
+    def _count(
+        self, found: np.ndarray, products: np.ndarray, gallery: np.ndarray, part: np.ndarray, margin: float
+    ) -> None:
+        """Count the survivors of one chunk, after those that rounding could have misplaced were scored exactly."""
+        rows, columns = np.divmod(found, len(part))
         values = products.reshape(-1)[found].astype(np.float64)
-        _count(left, right, ranks, tail, rows, columns + start, values, margin)
-        if stop >= 1.25 * closed_at:
-            ranks.close()
-            tail.close()
-            closed_at = stop
-        yield stop
+        near = self._near(rows, values, margin)
+        if 32 * np.count_nonzero(near) > products.size:  # then a second product costs less than the pairs one by one
+            values = (self.left.unit(slice(None)) @ gallery.T)[rows, columns]
+            values, certain = _on_grid(values, gallery.shape[1])
+            near = ~certain & self._near(rows, values, 2 * 10.0**-cosine.DECIMALS)
+        values[near] = cosine.scores(self.left, rows[near], self.right, part[columns[near]])
+        self.ranks.add(rows, values)
+        self.tail.add(rows, values)
 
-
-def _count(left, right, ranks, tail, rows, columns, values, margin) -> None:
-    """Count the survivors of one chunk, those that rounding could have misplaced after scoring them in float64."""
-    for_rank, for_tail = values >= ranks.floor[rows] - margin, values >= tail.floor - margin
-    near = np.zeros(len(values), bool)
-    near[for_rank] = ranks.near(rows[for_rank], values[for_rank], margin)
-    near[for_tail] |= tail.near(values[for_tail], margin)
-    values[near] = _exact(left, rows[near], right, columns[near])
-    ranks.add(rows[for_rank], values[for_rank])
-    tail.add(rows[for_tail], values[for_tail])
+    def _near(self, rows: np.ndarray, values: np.ndarray, margin: float) -> np.ndarray:
+        """(n,) whether a rounding error of `margin` could have moved a value across a level that is open."""
+        near = np.zeros(len(values), bool)
+        for_rank, for_tail = values >= self.ranks.floor[rows] - margin, values >= self.tail.floor - margin
+        near[for_rank] = self.ranks.near(rows[for_rank], values[for_rank], margin)
+        near[for_tail] |= self.tail.near(values[for_tail], margin)
+        return near
 
 
 def error_bound(width: int) -> float:
@@ -153,25 +174,14 @@ def error_bound(width: int) -> float:
     return 1.01 * (width + 8) * 2.0**-24
 
 
-def _exact(left: Vectors, first: np.ndarray, right: Vectors, second: np.ndarray) -> np.ndarray:
-    """`cosine.scores`; of very many pairs, as a network makes that maps everything to one point, each different one once."""
-    if len(first) < _MANY:
-        return cosine.scores(left, first, right, second)
-    one, one_first = _same_rows(left.rows, first)
-    two, two_first = _same_rows(right.rows, second)
-    pairs, inverse = np.unique(one * len(two_first) + two, return_inverse=True)
-    a, b = np.divmod(pairs, len(two_first))
-    return cosine.scores(left, one_first[a], right, two_first[b])[inverse]
+def _on_grid(products: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Float64 products rounded as scores are, and whether that is certainly the score that `cosine.scores` gives.
 
-
-def _same_rows(rows: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) a number that equal rows among `wanted` share, and a row for each number."""
-    used, place = np.unique(wanted, return_inverse=True)
-    numbers: dict[bytes, int] = {}
-    number = np.array([numbers.setdefault(rows[row].tobytes(), len(numbers)) for row in used])
-    first = np.empty(len(numbers), np.int64)
-    first[number[::-1]] = used[::-1]
-    return number[place], first
+    (It is unless the product lies so near to the middle between two decimals that its own rounding error matters.)
+    """
+    rounded = cosine.rounded(products, np.ones_like(products))
+    error = 2.02 * (width + 8) * 2.0**-53
+    return rounded, np.abs(products - rounded) < 0.5 * 10.0**-cosine.DECIMALS - error
 
 
 def _edges(total: int, sizes: list[int], chunk: int) -> Iterator[tuple[int, int]]:

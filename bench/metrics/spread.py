@@ -1,6 +1,6 @@
 """The identity part of a figure's variance: the figure again with one cluster of people left out (statistics page, 4)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -10,13 +10,14 @@ from bench.scores import Clusters
 MOST_CLUSTERS = 100
 
 
-def person_clusters(people: Sequence[str], weights: Mapping[str, float] | None = None, at_most: int = MOST_CLUSTERS) -> dict[str, int]:
-    """Person -> cluster number; a cluster is one person, or several whole people where there are more than `at_most`.
+def person_clusters(weights: Mapping[int, float], at_most: int = MOST_CLUSTERS) -> dict[int, int]:
+    """Person (number in the order of the names) -> cluster number, from each person's weight (say, number of images).
 
-    Deterministic and balanced: the people are dealt out in falling order of weight, then by name. (A delete-a-group
-    jackknife over 100 groups estimates the same variance as one over thousands of people, with 99 degrees of freedom.)
+    A cluster is one person, or several whole people where there are more than `at_most`: dealt out in falling order of weight,
+    then by number, which is deterministic and balanced. (A delete-a-group jackknife over 100 groups estimates the same
+    variance as one over thousands of people, with 99 degrees of freedom.)
     """
-    ranked = sorted(set(people), key=lambda person: (-(weights or {}).get(person, 0.0), person))
+    ranked = sorted(weights, key=lambda person: (-weights[person], person))
     return {person: place % at_most for place, person in enumerate(ranked)}
 
 

@@ -142,7 +142,9 @@ def rate_at_far(roc: Roc, far: float) -> Rate:
     value, false_accepts = roc.tar_at_far(far)
     if Fraction(repr(float(far))) * roc.impostors >= FEW_FALSE_ACCEPTS:
         return Rate(value)
-    return Rate(value, mark=f"hangs on {false_accepts} false accepts (FAR {far:.0e} of {roc.impostors:,} impostor pairs)")
+    return Rate(
+        value, mark=f"hangs on {false_accepts} false accepts (FAR {far:.0e} of {roc.impostors:,} impostor pairs)"
+    )
 
 
 def tar_at_far(genuine: np.ndarray, impostor: np.ndarray, far: float) -> Rate:

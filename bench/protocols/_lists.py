@@ -15,29 +15,32 @@ from bench.files import Tree, is_image
 Root = str | Path | Mapping[str, str]
 
 
-def read(root: Root, file: str | Path) -> str:
+def read(root: Root, file: str | Path, instead: str = "") -> str:
     """The text of a list file.
 
     Args:
         root: a folder, or a mapping of file name -> text (an embedded protocol).
         file: a path relative to `root`, or an absolute one; `.gz` is unpacked, and a path may lead into an archive
             (`archive.zip/list.csv`).
+        instead: what else could be given, for the error's sentence.
 
     Raises:
         RequestError: there is no such file.
     """
     if isinstance(root, Mapping):
         if str(file) not in root:
-            raise RequestError(f"no list file {str(file)!r} in this embedded protocol; it has: {', '.join(sorted(root))}")
+            raise RequestError(
+                f"no list file {str(file)!r} in this embedded protocol; it has: {', '.join(sorted(root))}"
+            )
         return root[str(file)]
     path = Path(root) / file
-    data = _bytes(path)
+    data = _bytes(path, instead)
     if path.suffix == ".gz":
         data = gzip.decompress(data)
     return data.decode("utf-8-sig")
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, instead: str) -> bytes:
     if path.is_file():
         return path.read_bytes()
     for parent in path.parents:
@@ -47,7 +50,9 @@ def _bytes(path: Path) -> bytes:
                 return Tree(parent).read(member)
             except KeyError:
                 raise RequestError(f"no file {member!r} in {parent}: check the path of the protocol's list") from None
-    raise RequestError(f"no list file at {path}: check the protocol's root and the name of the list")
+    raise RequestError(
+        f"no list file at {path}: check the protocol's root and the name of the list{instead and f', or give {instead}'}"
+    )
 
 
 def lines(text: str) -> list[str]:
@@ -74,6 +79,20 @@ def rows(text: str, where: str, columns: Sequence[str]) -> list[tuple[int, dict[
     return found
 
 
+def people_in(root: Root, wanted: str) -> set[str]:
+    """The people that a file names: one a line; or `FILE:COLUMN`, a csv's first column where COLUMN has a value.
+
+    Raises:
+        RequestError: no such file or column.
+    """
+    file, _, column = wanted.partition(":")
+    text = read(root, file)
+    if not column:
+        return set(lines(text))
+    header = [name.strip() for name in text.partition("\n")[0].split(",")]
+    return {row[header[0]] for _, row in rows(text, file, (header[0], column)) if row[column]}
+
+
 def images(root: Root, paths: Sequence[str | Path] | None) -> list[str]:
     """The names of all images in folders or archives (`paths`, relative to `root` or absolute), sorted.
 
@@ -83,7 +102,9 @@ def images(root: Root, paths: Sequence[str | Path] | None) -> list[str]:
         RequestError: `root` is no folder, a path does not exist or holds no image, or two of them share a name.
     """
     if isinstance(root, Mapping):
-        raise RequestError("images=[...] needs a root that is a folder; the embedded protocols list their images themselves")
+        raise RequestError(
+            "images=[...] needs a root that is a folder; the embedded protocols list their images themselves"
+        )
     if isinstance(paths, str | Path) or not paths:
         raise RequestError(f"images is a list of folders or archives, for example [faces.zip], got {paths!r}")
     place: dict[str, Path] = {}
@@ -98,6 +119,22 @@ def images(root: Root, paths: Sequence[str | Path] | None) -> list[str]:
                 raise RequestError(f"image {name!r} is both in {place[name]} and in {path}: name only one of them")
             place[name] = path
     return sorted(place)
+
+
+def check_present(names: Sequence[str], root: Root, paths: Sequence[str | Path] | None, where: str) -> None:
+    """Nothing where `paths` is None.
+
+    Raises:
+        RequestError: an image that `where` names is in none of the folders or archives.
+    """
+    if paths is None:
+        return
+    known = set(images(root, paths))
+    if missing := [name for name in names if name not in known]:
+        raise RequestError(
+            f"{len(missing)} of the {len(names):,} images in {where} are missing in {', '.join(map(str, paths))}, "
+            f"the first is {missing[0]!r}"
+        )
 
 
 def people(names: Sequence[str], where: str) -> tuple[str, ...]:

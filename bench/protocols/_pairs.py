@@ -1,17 +1,17 @@
 """What the protocols on pairs share: checked embeddings in, figures of scored pairs out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from bench.errors import RequestError
-from bench.metrics import Roc, Sorted, far_name, fold_accuracy, jackknife_roc, person_clusters
-from bench.metrics.verification import rate_at_far
+from bench.metrics import Roc, Sorted, far_name, fold_accuracy, jackknife_roc, person_clusters, rate_at_far
 from bench.scores import Clusters, Scores
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pairs:
     """A list of comparisons.
 
@@ -28,23 +28,36 @@ class Pairs:
     folds: np.ndarray
     people: tuple[str, ...]
 
+    @cached_property
     def counts(self) -> dict[str, float]:
         """How many there are of what."""
-        owners = np.array(self.people)
-        used = np.concatenate([self.first, self.second])
         return {
             "pairs": len(self.same),
             "genuine": int(self.same.sum()),
             "impostor": int((~self.same).sum()),
-            "people": len(np.unique(owners[used])),
+            "people": len(np.unique(np.concatenate(self._owners))),
             "folds": len(np.unique(self.folds)),
         }
 
+    @cached_property
     def shared_people(self) -> int:
         """How many people stand in more than one fold."""
-        owners = np.unique(np.array(self.people), return_inverse=True)[1]
-        sides = np.stack([np.concatenate([owners[self.first], owners[self.second]]), np.tile(self.folds, 2)])
-        return int(np.sum(np.bincount(np.unique(sides, axis=1)[0]) > 1))
+        sides = np.unique(np.stack([np.concatenate(self._owners), np.tile(self.folds, 2)]), axis=1)
+        return int(np.sum(np.bincount(sides[0]) > 1))
+
+    @cached_property
+    def clusters(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) and (n,) the cluster of people on either side of each pair, for the jackknife."""
+        weight = dict(enumerate(np.bincount(np.concatenate(self._owners)).tolist()))
+        cluster = person_clusters({owner: count for owner, count in weight.items() if count})
+        number = np.array([cluster.get(owner, -1) for owner in weight])
+        return number[self._owners[0]], number[self._owners[1]]
+
+    @cached_property
+    def _owners(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) and (n,) the number of the person on either side, in the order of their names."""
+        place = np.unique(np.array(self.people), return_inverse=True)[1]
+        return place[self.first], place[self.second]
 
 
 def checked(embeddings: np.ndarray, images: Sequence[str], protocol: str) -> np.ndarray:
@@ -82,8 +95,10 @@ def accuracy(name: str, scores: np.ndarray, pairs: Pairs) -> Scores:
     metrics = {f"{name}/accuracy": found.mean, f"{name}/accuracy_se": found.standard_error}
     clusters = {f"{name}/accuracy": Clusters("folds", tuple(found.accuracies.tolist()))}
     marks = {}
-    if shared := pairs.shared_people():
-        marks[f"{name}/accuracy"] = f"the folds share {shared} people: they are not independent, its spread is too small"
+    if shared := pairs.shared_people:
+        marks[f"{name}/accuracy"] = (
+            f"the folds share {shared} people: they are not independent, its spread is too small"
+        )
     curves = {"folds": {"accuracy": found.accuracies.tolist(), "threshold": found.thresholds.tolist()}}
     return Scores(metrics, marks=marks, clusters=clusters, curves=curves)
 
@@ -92,12 +107,12 @@ def verification(name: str, scores: np.ndarray, pairs: Pairs, fars: Sequence[flo
     """`auc`, `eer` and `tar_at_far_...` over all pairs, with their ROC and their jackknife over people."""
     ordered = Sorted.of(scores, pairs.same)
     roc = ordered.roc()
-    answer = Scores({}, counts=pairs.counts(), raw={"scores": scores, "same": pairs.same, "folds": pairs.folds})
+    answer = Scores({}, counts=dict(pairs.counts), raw={"scores": scores, "same": pairs.same, "folds": pairs.folds})
     if not roc.genuine or not roc.impostors:
         reason = f"{roc.genuine} genuine and {roc.impostors} impostor pairs: both are needed"
         answer.undefined.update({f"{name}/{figure}": reason for figure in ("auc", "eer")})
         return answer
-    figures = {f"{name}/auc": Roc.auc, f"{name}/eer": Roc.eer}
+    figures: dict[str, Callable[[Roc], float]] = {f"{name}/auc": Roc.auc, f"{name}/eer": Roc.eer}
     answer.metrics.update({key: figure(roc) for key, figure in figures.items()})
     for far in fars:
         key = f"{name}/tar_at_far_{far_name(far)}"
@@ -108,21 +123,14 @@ def verification(name: str, scores: np.ndarray, pairs: Pairs, fars: Sequence[flo
         answer.metrics[key] = rate.value
         if rate.mark:
             answer.marks[key] = rate.mark
-        figures[key] = lambda part, far=far: part.tar_at_far(far)[0]
+        figures[key] = _tar_at(far)
     answer.curves["roc"] = roc.curve()
-    first, second = _clusters(pairs)
-    answer.clusters.update(jackknife_roc(ordered, first, second, figures))
+    answer.clusters.update(jackknife_roc(ordered, *pairs.clusters, figures))
     return answer
 
 
-def _clusters(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
-    """The cluster of people on either side of each pair."""
-    labels, place = np.unique(np.array(pairs.people), return_inverse=True)
-    weights = np.bincount(np.concatenate([place[pairs.first], place[pairs.second]]), minlength=len(labels))
-    used = {str(label): float(weight) for label, weight in zip(labels, weights, strict=True) if weight}
-    cluster = person_clusters(list(used), used)
-    number = np.array([cluster.get(str(label), -1) for label in labels])[place]
-    return number[pairs.first], number[pairs.second]
+def _tar_at(far: float) -> Callable[[Roc], float]:
+    return lambda roc: roc.tar_at_far(far)[0]
 
 
 def joined(*parts: Scores) -> Scores:

@@ -5,7 +5,7 @@ Metrics: `lfw/accuracy`, `lfw/accuracy_se`, `lfw/auc`, `lfw/eer`, `lfw/tar_at_fa
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from bench.scores import Scores
 FARS = (1e-1, 1e-2, 1e-3)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lfw:
     """Image pairs in folds; see `bench.protocols.Scorer`.
 
@@ -70,7 +70,7 @@ class Lfw:
 def load(
     root: _lists.Root,
     *,
-    pairs: str | Sequence[str] = "pairs.txt",
+    pairs: str | Path | Sequence[str | Path] = "pairs.txt",
     images: Sequence[str] | None = None,
     label: str | None = None,
 ) -> Lfw:
@@ -86,7 +86,7 @@ def load(
     Raises:
         RequestError: a file that is missing or malformed (with its line number), or images that are missing.
     """
-    files = [pairs] if isinstance(pairs, str) else list(pairs)
+    files = [pairs] if isinstance(pairs, str | Path) else list(pairs)
     if not 1 <= len(files) <= 2:
         raise RequestError(f"pairs is one file, or a train file and a test file, got {len(files)} files")
     texts = [_lists.read(root, file) for file in files]
@@ -98,7 +98,13 @@ def load(
     people = _lists.people(names, str(files[-1]))
     tables = [_table(found, {stem: row for row, stem in enumerate(stems)}, people) for found in parsed]
     label = label or ("lfw" if tables[-1].folds.max() > 0 else "lfw-view1")
-    spec = {"protocol": "lfw", "version": 1, "label": label, "score": "cosine", "pairs": [_lists.sha256(t) for t in texts]}
+    spec = {
+        "protocol": "lfw",
+        "version": 1,
+        "label": label,
+        "score": "cosine",
+        "pairs": [_lists.sha256(t) for t in texts],
+    }
     spec["images"] = _lists.sha256(names)
     return Lfw(label, tuple(names), people, tables[-1], tables[0] if len(tables) == 2 else None, spec)
 
@@ -116,11 +122,15 @@ def _parse(text: str, where: str) -> list[_Pair]:
     numbered = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     header = numbered[0][1] if numbered else []
     if not 1 <= len(header) <= 2 or not all(number.isdigit() and int(number) > 0 for number in header):
-        raise RequestError(f"{where} line 1: expected `folds pairs-per-kind` (10 300) or `pairs-per-kind`, got {' '.join(header)!r}")
+        raise RequestError(
+            f"{where} line 1: expected `folds pairs-per-kind` (10 300) or `pairs-per-kind`, got {' '.join(header)!r}"
+        )
     folds, each = (int(header[0]), int(header[1])) if len(header) == 2 else (1, int(header[0]))
     body = numbered[1:]
     if len(body) != folds * 2 * each:
-        raise RequestError(f"{where}: its first line promises {folds} x (2 x {each}) pairs = {folds * 2 * each:,}, it has {len(body):,}")
+        raise RequestError(
+            f"{where}: its first line promises {folds} x (2 x {each}) pairs = {folds * 2 * each:,}, it has {len(body):,}"
+        )
     found = []
     for place, (number, fields) in enumerate(body):
         fold, within = divmod(place, 2 * each)
@@ -136,7 +146,9 @@ def _pair(fields: list[str], same: bool, fold: int, where: str) -> _Pair:
         raise RequestError(f"{where}: expected {'a' if same else 'an'} {kind} pair `{form}`, got {' '.join(fields)!r}")
     first, second = (fields[0], fields[0]) if same else (fields[0], fields[2])
     if (first == second) != same or (same and int(numbers[0]) == int(numbers[1])):
-        raise RequestError(f"{where}: {' '.join(fields)!r} compares {'an image with itself' if same else 'a person with itself'}")
+        raise RequestError(
+            f"{where}: {' '.join(fields)!r} compares {'an image with itself' if same else 'a person with itself'}"
+        )
     return _Pair(f"{first}/{first}_{int(numbers[0]):04d}", f"{second}/{second}_{int(numbers[1]):04d}", same, fold)
 
 
@@ -144,7 +156,9 @@ def _found(stems: list[str], listed: list[str]) -> list[str]:
     """The listed image of each `NAME/NAME_0001`, whatever its suffix."""
     by_stem = {str(PurePosixPath(name).with_suffix("")): name for name in listed}
     if missing := [stem for stem in stems if stem not in by_stem]:
-        raise RequestError(f"{len(missing)} of the {len(stems):,} images of the pairs are missing, the first is {missing[0]!r}")
+        raise RequestError(
+            f"{len(missing)} of the {len(stems):,} images of the pairs are missing, the first is {missing[0]!r}"
+        )
     return [by_stem[stem] for stem in stems]
 
 

@@ -1,0 +1,37 @@
+"""Records -> leaderboard, figures, statistics, HTML / Markdown / CSV. A report can be redone without a GPU.
+
+    import reports
+    reports.write("runs/smoke")             # -> runs/smoke/report/report.html, leaderboard.md, leaderboard.csv
+    reports.frame("runs/smoke")             # -> a pandas table, a row a trial
+
+One file with a `render(records)` is one section of the report, under the file's name. Nothing heavy is imported before
+a function is called.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reports._frame import curve_frame as curve_frame
+    from reports._frame import frame as frame
+    from reports._sections import names as names
+    from reports._study import Study as Study
+    from reports._study import read as read
+    from reports._write import write as write
+
+_HOME = {
+    "write": "_write",
+    "frame": "_frame",
+    "curve_frame": "_frame",
+    "names": "_sections",
+    "read": "_study",
+    "Study": "_study",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public functions, each imported when it is first asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'reports' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"reports.{_HOME[name]}"), name)

@@ -1,0 +1,67 @@
+"""The cells that the tables of figures share: a row's name, a figure with its footnotes, the level of chance."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from reports import _figures, _rows, _words
+from reports import _markup as html
+from reports._rows import Cell, Row
+from reports._study import Study
+
+CHANCE = (
+    "Computed, not measured: accuracy, AUC and EER 50; TAR at a FAR is that FAR; rank-k with N distractors k / (N + 1)."
+)
+_FAILED = "Contains runs that failed: each scores chance and stays in the mean."
+
+
+def blocks(rows: Sequence[Row]) -> list[list[Row]]:
+    """The tuned rows, which are ranked, and the anchor rows, which are not."""
+    return [[row for row in rows if row.role == "tuned"], [row for row in rows if row.role != "tuned"]]
+
+
+def chosen(row: Row) -> dict[str, Any]:
+    """The hyper-parameters of a row: the loss's own, the learning rate and the weight decay."""
+    trial = row.records[0].trial
+    return {**trial.loss_options, "learning_rate": trial.learning_rate, "weight_decay": trial.weight_decay}
+
+
+def label(study: Study, row: Row) -> html.Item:
+    """The row's name, with its backbone where the study has several."""
+    text = _rows.label(study, row.name, row.backbone)
+    return html.Item(text, text)
+
+
+def figure(cell: Cell, places: int, notes: html.Footnotes) -> html.Item:
+    """`87.68 ± 0.42` with the numbers of its footnotes; a dash and its reason where there is no figure."""
+    if cell.sample is None:
+        return html.Item(Markup("{}{}").format(_words.DASH, notes.marks([cell.missing])))
+    said = [f"Not ranked: {mark}." for mark in cell.marks] + [_FAILED] * (cell.diverged > 0)
+    text = _words.plus_minus(cell.sample.mean, cell.sample.spread, places)
+    return html.Item(Markup("{}{}").format(text, notes.marks(said)), cell.sample.mean)
+
+
+def chance(study: Study, metric: str) -> html.Item:
+    """What chance reaches on a figure, where that is known and the figure was given at all."""
+    score = _rows.score_of(study, metric)
+    level = _figures.chance(metric, score.get("counts", {})) if score else None
+    if level is None:
+        return html.Item(_words.DASH)
+    return html.Item(_words.percent(level) if level >= 0.001 else f"{100 * level:.1g}", level)
+
+
+def chance_name(notes: html.Footnotes) -> html.Item:
+    return html.Item(Markup("chance{}").format(notes.marks([CHANCE])), "chance")
+
+
+def overlap(study: Study, metric: str) -> str:
+    """What is known of people or images shared by training and test, where it is not "none"."""
+    found = _rows.score_of(study, metric).get("overlap", {})
+    verdict, detail = found.get("verdict", "unknown"), found.get("detail", "")
+    if verdict == "none":
+        return ""
+    said = {"allowed": "Training and test overlap, and the study allowed it"}.get(
+        verdict, "Overlap of training and test unknown"
+    )
+    return f"{said}{': ' + detail if detail else ''}."

@@ -1,0 +1,79 @@
+"""The comparisons that a study declares: each loss against the reference, the reference against itself, the ranks."""
+
+from dataclasses import dataclass
+
+from bench.errors import RequestError
+from reports import _figures, _rows
+from reports._rows import Row
+from reports._study import Study
+from reports.statistics import Comparison, Sample, compare, holm_family, rank_ranges
+
+
+@dataclass(frozen=True)
+class Line:
+    """One comparison of a study, or the sentence that says why there is none."""
+
+    row: Row
+    against: Row
+    comparison: Comparison | None
+    refused: str = ""
+
+
+def against_reference(study: Study, metric: str) -> list[Line]:
+    """Each tuned loss against the tuned reference on the same backbone: one family, under one Holm."""
+    references = {row.backbone: row for row in _rows.rows(study, "tuned") if row.loss == study.reference}
+    lines = [
+        _line(study, metric, row, references[row.backbone])
+        for row in _rows.rows(study, "tuned")
+        if row.loss != study.reference and row.backbone in references
+    ]
+    corrected = iter(holm_family([line.comparison for line in lines if line.comparison]))
+    return [Line(one.row, one.against, next(corrected)) if one.comparison else one for one in lines]
+
+
+def against_itself(study: Study, metric: str) -> list[Line]:
+    """The A/A rows: the reference on other seeds against the reference; no part of the family, so not corrected."""
+    tuned = {(row.backbone, row.loss): row for row in _rows.rows(study, "tuned")}
+    lines = [
+        _line(study, metric, row, tuned[row.backbone, row.loss])
+        for row in _rows.rows(study, "again")
+        if (row.backbone, row.loss) in tuned
+    ]
+    return [Line(one.row, one.against, holm_family([one.comparison])[0]) if one.comparison else one for one in lines]
+
+
+def ranks(study: Study, metric: str) -> dict[tuple[str, str], tuple[int, int]]:
+    """(backbone, loss) of each tuned row -> its rank range; empty where the rows cannot all be compared."""
+    samples: dict[str, Sample] = {}
+    keys: dict[str, tuple[str, str]] = {}
+    for row in _rows.rows(study, "tuned"):
+        cell = _rows.cell(study, row, metric)
+        if cell.sample is None or cell.marks:
+            return {}
+        samples[cell.sample.name] = cell.sample
+        keys[cell.sample.name] = row.backbone, row.loss
+    try:
+        found = rank_ranges(samples, higher_is_better=_figures.higher_is_better(metric))
+    except RequestError:
+        return {}
+    return {keys[name]: found[name] for name in samples}
+
+
+def detectable(study: Study, metric: str) -> float | None:
+    """The largest of the minimum detectable effects of a column: what every comparison in it would have found."""
+    effects = [line.comparison.detectable for line in against_reference(study, metric) if line.comparison]
+    return max(effects, default=None)
+
+
+def _line(study: Study, metric: str, row: Row, against: Row) -> Line:
+    a, b = _rows.cell(study, row, metric), _rows.cell(study, against, metric)
+    for one, cell in ((row, a), (against, b)):
+        if cell.marks:
+            return Line(row, against, None, f"not ranked: {metric} of {one.name} is marked: {cell.marks[0]}")
+        if cell.sample is None:
+            return Line(row, against, None, f"{metric} of {one.name}: {cell.missing}")
+    assert a.sample is not None and b.sample is not None  # a cell without a sample was answered above
+    try:
+        return Line(row, against, compare(a.sample, b.sample, higher_is_better=_figures.higher_is_better(metric)))
+    except RequestError as error:
+        return Line(row, against, None, str(error))

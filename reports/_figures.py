@@ -1,0 +1,60 @@
+"""What the name of a figure says: its direction, what chance would reach, how a reader calls it."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+LOWER_IS_BETTER = ("eer", "loss", "fnir", "fnmr", "frr")
+# The figure that stands for a protocol where the protocol names none: the first of these that it has.
+LEADING = ("accuracy", "rank1", "auc", "eer")
+
+
+def bare(metric: str) -> str:
+    """`lfw/accuracy` -> `accuracy`."""
+    return metric.rpartition("/")[2]
+
+
+def higher_is_better(metric: str) -> bool:
+    return bare(metric).partition("_")[0] not in LOWER_IS_BETTER
+
+
+def chance(metric: str, counts: Mapping[str, Any]) -> float | None:
+    """What scores drawn at random would reach, computed and not measured; None where it is not known.
+
+    Accuracy, AUC and EER 0.5; TAR at a FAR is that FAR; rank-k with N distractors k / (N + 1), N being the number in
+    the figure's name (`rank1_at_1000`), else the number of distractors that the protocol counted.
+    """
+    name = bare(metric)
+    if re.match(r"(accuracy|auc|eer)($|_)", name) and not name.endswith("_se"):
+        return 0.5
+    if found := re.match(r"tar_at_far_(.+)$", name):
+        return float(found[1])
+    if found := re.match(r"rank(\d+)", name):
+        at = re.search(r"_at_(\d+)", name)
+        distractors = int(at[1]) if at else counts.get("distractors")
+        return None if distractors is None else int(found[1]) / (int(distractors) + 1)
+    return None
+
+
+def title(metric: str) -> str:
+    """The figure in a reader's words: `lfw/tar_at_far_1e-3` -> `TAR at FAR 1e-3`."""
+    name = bare(metric)
+    if found := re.match(r"tar_at_far_(.+)$", name):
+        return f"TAR at FAR {found[1]}"
+    if found := re.match(r"rank(\d+)(.*)$", name):
+        at = re.match(r"_at_(\d+)$", found[2])
+        rest = f", {int(at[1]):,} distractors" if at else found[2].replace("_", " ")
+        return f"rank-{found[1]}{rest}"
+    return {"auc": "AUC", "eer": "EER"}.get(name, name.replace("_", " "))
+
+
+def protocol_title(protocol: str) -> str:
+    """`lfw` -> `LFW`; names that are no abbreviation stay as they are."""
+    return {"lfw": "LFW", "ytf": "YTF", "megaface": "MegaFace-style", "ijb": "IJB"}.get(protocol, protocol)
+
+
+def full_title(metric: str) -> str:
+    """`lfw/accuracy` -> `LFW accuracy`."""
+    protocol, _, _ = metric.partition("/")
+    name, _, aggregation = protocol.partition("-")
+    return f"{protocol_title(name)} {title(metric)}" + (f" ({aggregation.replace('_', ' ')})" if aggregation else "")

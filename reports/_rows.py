@@ -1,0 +1,169 @@
+"""The rows of the leaderboard, and each row's figures as samples over seeds."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.errors import RequestError
+from bench.record import Record
+from reports import _figures
+from reports._study import Study
+from reports.statistics import Sample
+
+ROLES = ("tuned", "default", "again", "untrained")
+
+
+@dataclass(frozen=True)
+class Row:
+    """The runs of one (backbone, loss) in one role."""
+
+    backbone: str
+    loss: str
+    role: str
+    records: tuple[Record, ...]
+
+    @property
+    def name(self) -> str:
+        """The row in messages and tables: the loss, and what it is if not the tuned one."""
+        suffix = {"tuned": "", "default": ", untuned default", "again": " again (A/A)"}
+        return "untrained network" if self.role == "untrained" else self.loss + suffix[self.role]
+
+    def done(self, state: str) -> list[Record]:
+        return [record for record in self.records if record.state == state]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure of one row: the sample, or why there is none; and what a reader must know beside it."""
+
+    sample: Sample | None
+    missing: str = ""
+    marks: tuple[str, ...] = ()
+    diverged: int = 0
+
+
+def rows(study: Study, role: str | None = None) -> list[Row]:
+    """All rows that have a trial, tuned ones first, each role ordered by the primary figure, best first."""
+    groups: dict[tuple[str, str, str], list[Record]] = {}
+    for record in study.of(*ROLES):
+        groups.setdefault((record.trial.role, record.trial.backbone, record.trial.loss), []).append(record)
+    found = [Row(backbone, loss, part, tuple(group)) for (part, backbone, loss), group in groups.items()]
+    metric = primary(study)
+
+    def order(row: Row) -> tuple[int, float, str, str]:
+        sample = cell(study, row, metric).sample if metric else None
+        sign = -1 if _figures.higher_is_better(metric) else 1
+        return ROLES.index(row.role), sign * sample.mean if sample else float("inf"), row.backbone, row.loss
+
+    return [row for row in sorted(found, key=order) if role in (None, row.role)]
+
+
+def label(study: Study, name: str, backbone: str) -> str:
+    """A row's name, with its backbone where the study has several."""
+    several = len({record.trial.backbone for record in study}) > 1
+    return f"{name} ({backbone})" if several else name
+
+
+def primary(study: Study) -> str:
+    """The one figure that ranks: the study's, else the leading figure of its first scored protocol; "" for none."""
+    if named := study.facts.get("primary"):
+        return str(named)
+    for protocol in protocols(study):
+        if leading := leading_figure(study, protocol):
+            return leading
+    return ""
+
+
+def protocols(study: Study) -> list[str]:
+    """The test protocols that were scored, in the study's own order."""
+    scored = {name for record in study.of(*ROLES) for name in record.scores}
+    named = [p["name"] if isinstance(p, dict) else str(p) for p in study.facts.get("protocols", ())]
+    return list(dict.fromkeys([name for name in named if name in scored] + sorted(scored)))
+
+
+def figures(study: Study, protocol: str) -> list[str]:
+    """The figures of a protocol, in the order in which it gives them; standard errors are no figures of their own.
+
+    A figure that these data cannot carry is in the list too, so that its reason is shown.
+    """
+    found: dict[str, None] = {}
+    for score in _scores(study.of(*ROLES), protocol):
+        found |= dict.fromkeys([*score.get("metrics", ()), *score.get("undefined", ())])
+    return [metric for metric in found if not metric.endswith("_se")]
+
+
+def leading_figure(study: Study, protocol: str) -> str:
+    """The figure that stands for a protocol: the study's primary, its own primary, else the first of `LEADING`."""
+    known = figures(study, protocol)
+    own = [str(score["primary"]) for score in _scores(study.of(*ROLES), protocol) if score.get("primary")]
+    wanted = [str(study.facts.get("primary")), *own]
+    by_kind = [metric for kind in _figures.LEADING for metric in known if _figures.bare(metric) == kind]
+    return next((metric for metric in [*wanted, *by_kind, *known] if metric in known), "")
+
+
+def protocol_of(study: Study, metric: str) -> str:
+    """The protocol that gives a figure (`ytf-mean_score/accuracy` is given by `ytf`)."""
+    return next((name for name in protocols(study) if metric in figures(study, name)), "")
+
+
+def score_of(study: Study, metric: str) -> dict[str, Any]:
+    """Any one scoring that has the figure: its counts and clusters tell what chance and divergence would look like."""
+    scores = _scores(study.of(*ROLES), protocol_of(study, metric))
+    return next((score for score in scores if metric in score.get("metrics", ())), {})
+
+
+def cell(study: Study, row: Row, metric: str) -> Cell:
+    """A figure of a row. Runs that failed score chance and stay in; runs that are not done are left out."""
+    protocol = protocol_of(study, metric)
+    finished = [score for score in _scores(row.done("finished"), protocol) if metric in score.get("metrics", ())]
+    failed = len(row.done("failed"))
+    marks = tuple(dict.fromkeys(score["marks"][metric] for score in finished if metric in score.get("marks", ())))
+    reasons = [s["undefined"][metric] for s in _scores(row.records, protocol) if metric in s.get("undefined", ())]
+    if not finished and reasons:
+        return Cell(None, reasons[0])
+    if not finished and not failed:
+        return Cell(None, "not scored yet" if row.done("running") or row.done("waiting") else "not scored")
+    try:
+        return Cell(_sample(study, row, metric, finished, failed), marks=marks, diverged=failed)
+    except RequestError as error:
+        return Cell(None, str(error), marks, failed)
+
+
+def _sample(study: Study, row: Row, metric: str, finished: list[dict[str, Any]], failed: int) -> Sample:
+    name = f"{row.name} ({row.backbone})"
+    hashes = sorted({str(score.get("hash", "")) for score in finished})
+    if len(hashes) > 1:
+        raise RequestError(
+            f"{metric} of {name} has no mean: its seeds were scored with different versions of the protocol "
+            f"({' and '.join(hashes)}); score all of them with the same lists and options"
+        )
+    pattern = finished[0] if finished else score_of(study, metric)
+    kept = pattern.get("clusters", {}).get(metric, {"kind": "folds", "values": ()})
+    values = [float(score["metrics"][metric]) for score in finished]
+    clusters = [list(score.get("clusters", {}).get(metric, {}).get("values", ())) for score in finished]
+    if failed:
+        level = _figures.chance(metric, pattern.get("counts", {}))
+        if level is None:
+            raise RequestError(
+                f"{metric} of {name} has no mean: {failed} run(s) failed, and what chance scores is not known"
+            )
+        values += [level] * failed
+        clusters += [[level] * len(kept["values"])] * failed
+    if len({len(one) for one in clusters}) > 1:
+        raise RequestError(
+            f"{metric} of {name} has no mean: its seeds kept different numbers of identity clusters; score them again"
+        )
+    return Sample(
+        name,
+        metric,
+        hashes[0] if hashes else "",
+        kept["kind"],
+        np.array(values),
+        np.array(clusters).reshape(len(values), -1),
+    )
+
+
+def _scores(records: Iterable[Record], protocol: str) -> list[dict[str, Any]]:
+    return [record.scores[protocol] for record in records if protocol in record.scores]

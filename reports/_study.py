@@ -1,0 +1,111 @@
+"""A study as it lies on disk: its records, and the facts that the sweep wrote beside them."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, overload
+
+from bench.errors import RequestError
+from bench.record import Record, read_study
+
+
+@dataclass(frozen=True, eq=False)
+class Study(Sequence[Record]):
+    """The records of a study, in order, with what is known about the study as a whole.
+
+    Attributes:
+        folder: the study's folder, `runs/<study>`.
+        records: all its records, whatever their state.
+        facts: the content of `study.json`; empty where the sweep left none.
+        ledger: every entry of `runs/test_ledger.jsonl`, those of other studies too.
+    """
+
+    folder: Path
+    records: tuple[Record, ...]
+    facts: dict[str, Any] = field(default_factory=dict)
+    ledger: tuple[dict[str, Any], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Record, ...]: ...
+    def __getitem__(self, index: int | slice) -> Record | tuple[Record, ...]:
+        return self.records[index]
+
+    @property
+    def name(self) -> str:
+        return str(self.facts.get("name") or self.folder.name)
+
+    @property
+    def reference(self) -> str:
+        """The loss that every other is compared with."""
+        return str(self.facts.get("reference") or "softmax")
+
+    @property
+    def objective(self) -> str:
+        """The development figure that tuning maximised."""
+        return str(self.facts.get("objective") or "dev/accuracy")
+
+    def settings(self, part: str) -> dict[str, Any]:
+        """What the study file said of `tune` or `confirm`; empty where that is not known."""
+        found = self.facts.get(part)
+        return found if isinstance(found, dict) else {}
+
+    def of(self, *roles: str) -> list[Record]:
+        """The records that play one of these roles."""
+        return [record for record in self.records if record.trial.role in roles]
+
+    def scorings(self, protocol: str, version: str) -> tuple[int, int]:
+        """How often this version of a test protocol was scored: by this study, and by every study in the ledger."""
+        entries = [e for e in self.ledger if e.get("protocol") == protocol and e.get("hash") == version]
+        return sum(e.get("study") in (self.name, self.folder.name) for e in entries), len(entries)
+
+    def contact_sheets(self) -> list[Path]:
+        """The pictures of the data that the sweep left."""
+        return sorted((self.folder / "contact_sheets").glob("*.png"))
+
+
+def read(folder: str | Path) -> Study:
+    """Read a study's folder.
+
+    Raises:
+        RequestError: there is no such folder, it holds no trial, or its `study.json` is no JSON object.
+    """
+    folder = Path(folder)
+    records = tuple(read_study(folder)) if folder.is_dir() else ()
+    if not records:
+        what = "holds no trial" if folder.is_dir() else "does not exist"
+        raise RequestError(
+            f"{folder} {what}: a report needs the folder of a study, runs/<study>, with a folder for each trial; "
+            "run `facebench sweep STUDY` first or check the study's name and $FACEBENCH_RUNS"
+        )
+    return Study(folder, records, _facts(folder / "study.json"), _ledger(folder.resolve().parent / "test_ledger.jsonl"))
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise RequestError(
+            f"{path} is not JSON ({error}): run the sweep again, or delete the file to go on without it"
+        ) from error
+    if not isinstance(found, dict):
+        raise RequestError(f"{path} holds a {type(found).__name__}, expected an object: run the sweep again")
+    return found
+
+
+def _ledger(path: Path) -> tuple[dict[str, Any], ...]:
+    """The entries of the test ledger; a last line cut short by a crash is dropped."""
+    if not path.exists():
+        return ()
+    whole = path.read_text().rpartition("\n")[0]
+    return tuple(json.loads(line) for line in whole.splitlines() if line.strip())

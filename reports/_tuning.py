@@ -1,0 +1,51 @@
+"""What the searches did: their trials, epochs and development figures."""
+
+import math
+
+from bench.record import Record
+from reports._study import Study
+
+Key = tuple[str, str]
+
+
+def searches(study: Study) -> dict[Key, list[Record]]:
+    """(backbone, loss) -> the trials of its search, in order."""
+    found: dict[Key, list[Record]] = {}
+    for record in study.of("search"):
+        found.setdefault((record.trial.backbone, record.trial.loss), []).append(record)
+    return {key: sorted(group, key=lambda r: r.trial.number) for key, group in sorted(found.items())}
+
+
+def epochs(record: Record) -> int:
+    """The epochs that a trial trained, whatever became of it: one event an epoch."""
+    return len(record.events)
+
+
+def epochs_by_loss(study: Study) -> dict[Key, int]:
+    """(backbone, loss) -> epochs of its search, those of pruned and failed trials counted."""
+    return {key: sum(epochs(record) for record in group) for key, group in searches(study).items()}
+
+
+def curve(record: Record, objective: str) -> tuple[list[int], list[float]]:
+    """The development figure after each epoch, where it was measured."""
+    seen = [(event.epoch, event.metrics[objective]) for event in record.events if objective in event.metrics]
+    return [epoch for epoch, _ in seen], [figure for _, figure in seen]
+
+
+def reached(record: Record, objective: str) -> float:
+    """The development figure of a trial: its final one, a pruned trial's last one; NaN where none was measured."""
+    if objective in record.metrics:
+        return float(record.metrics[objective])
+    figures = curve(record, objective)[1]
+    return figures[-1] if figures else math.nan
+
+
+def parameters(record: Record) -> dict[str, float]:
+    """The numbers that a search may vary: the loss's own, the learning rate, the weight decay."""
+    trial = record.trial
+    own = {
+        key: float(v)
+        for key, v in trial.loss_options.items()
+        if isinstance(v, (int, float)) and not isinstance(v, bool)
+    }
+    return {**own, "learning_rate": trial.learning_rate, "weight_decay": trial.weight_decay}

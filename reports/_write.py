@@ -1,0 +1,58 @@
+"""A study's folder -> report.html, leaderboard.md and leaderboard.csv."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench.errors import RequestError
+from bench.record import write_text
+from reports import _markup, _sections, _tables, _words
+from reports._study import Study, read
+
+LARGEST = 8_000_000
+
+
+def write(study_folder: str | Path, *, sections: Iterable[str] | None = None) -> Path:
+    """Write the report of a study into `<study folder>/report/`, each file whole or not at all.
+
+    Args:
+        sections: names of the sections wanted, in this order; None: all of them.
+
+    Returns:
+        The path of `report.html`, which needs no network and no other file.
+
+    Raises:
+        RequestError: the folder is no study, a section is unknown, or the page would exceed 8 MB.
+    """
+    study = read(study_folder)
+    text = page(study, sections=sections)
+    if (size := len(text.encode())) > LARGEST:
+        raise RequestError(
+            f"the report would be {size / 1e6:.1f} MB, expected at most {LARGEST / 1e6:.0f} MB: name fewer sections "
+            f"({', '.join(_sections.names())})"
+        )
+    folder = study.folder / "report"
+    folder.mkdir(exist_ok=True)
+    write_text(folder / "leaderboard.csv", _tables.csv(study))
+    write_text(folder / "leaderboard.md", _tables.markdown(study))
+    write_text(folder / "report.html", text)
+    return folder / "report.html"
+
+
+def page(study: Study, *, sections: Iterable[str] | None = None) -> str:
+    """The whole page; the same records give the same text.
+
+    Raises:
+        RequestError: a section is unknown.
+    """
+    wanted = [(name, _sections.find(name)) for name in (_sections.names() if sections is None else sections)]
+    shown = [{"name": name, "title": _sections.title(name), "html": module.render(study)} for name, module in wanted]
+    template = _markup.environment().get_template("report.html.j2")
+    return template.render(title=study.name, lead=_lead(study), sections=shown)
+
+
+def _lead(study: Study) -> str:
+    """What was compared, in a line."""
+    losses = _words.listing(list(dict.fromkeys(record.trial.loss for record in study)))
+    nets = _words.listing(list(dict.fromkeys(record.trial.backbone for record in study)))
+    data = _words.listing(sorted({str(record.trial.data.get("name", "unknown")) for record in study}))
+    return f"{losses}, on {nets}, trained on {data}; {_words.many(len(study), 'trial')}."

@@ -1,0 +1,135 @@
+"""Section: ROC, DET, CMC and rank-1 against distractors: the mean over seeds, in a band from lowest to highest."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from markupsafe import Markup
+
+from reports import _figures, _plots, _rows
+from reports import _markup as html
+from reports._rows import Row
+from reports._study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TITLE = "Curves"
+ORDER = 40
+Curve = Mapping[str, Sequence[float]]
+_CAPTION = (
+    "Lines: mean over training seeds. Bands: from the lowest to the highest seed, which is the range seen and no "
+    "confidence interval. Dotted grey: the untrained network."
+)
+
+
+def render(records: Study) -> Markup:
+    """One figure a protocol, with a panel for each kind of curve that it kept."""
+    rows = [row for row in _rows.rows(records) if row.role in ("tuned", "untrained") and row.done("finished")]
+    kept = {id(row): [record.curves() for record in row.done("finished")] for row in rows}
+    parts = []
+    for protocol in _rows.protocols(records):
+        lines = [(row, [curves[protocol] for curves in kept[id(row)] if curves.get(protocol)]) for row in rows]
+        parts += _figure(records, protocol, [(row, runs) for row, runs in lines if runs])
+    if not parts:
+        return html.paragraph("No curves yet: no confirmation run has kept any.")
+    return html.join([html.paragraph(_CAPTION, kind="note"), *parts])
+
+
+def _figure(study: Study, protocol: str, lines: list[tuple[Row, list[dict[str, Curve]]]]) -> list[Markup]:
+    known = {kind for _, runs in lines for run in runs for kind in run}
+    kinds = [kind for kind, (curve, _) in _PANELS.items() if curve in known]
+    if not kinds:
+        return []
+    figure, axes = _plots.panels(1, len(kinds), height=3.0, width=min(12.0, 4.4 * len(kinds) + 1.8))
+    styles = _styles(study, [row for row, _ in lines])
+    for kind, ax in zip(kinds, axes[0], strict=True):
+        curve, draw = _PANELS[kind]
+        for row, runs in lines:
+            found = [run[curve] for run in runs if curve in run]
+            if found:
+                draw(ax, found, {"label": _label(row, lines), **styles[row.role, row.backbone, row.loss]})
+    _plots.legend(figure, axes[0])
+    title = _figures.protocol_title(protocol)
+    name = f"curves-{protocol}"
+    return [html.heading(title), html.figure(_plots.svg(figure, name, f"Curves of every tuned loss on {title}"))]
+
+
+def _styles(study: Study, rows: Sequence[Row]) -> dict[tuple[str, str, str], dict[str, object]]:
+    """The reference first, then by name: a loss looks the same in every figure of a report."""
+    tuned = sorted(
+        {(row.backbone, row.loss) for row in _rows.rows(study, "tuned")}, key=lambda k: (k[1] != study.reference, k)
+    )
+    found = {}
+    for row in rows:
+        if row.role == "untrained":
+            found[row.role, row.backbone, row.loss] = {"color": _plots.GREY, "linestyle": ":", "marker": None}
+        else:
+            found[row.role, row.backbone, row.loss] = _plots.style(tuned.index((row.backbone, row.loss)))
+    return found
+
+
+def _label(row: Row, lines: Sequence[tuple[Row, object]]) -> str:
+    several = len({other.backbone for other, _ in lines}) > 1
+    return f"{row.name} ({row.backbone})" if several else row.name
+
+
+def _at(curve: Curve, x: str, y: str, grid: np.ndarray) -> np.ndarray:
+    """The highest y reached at or before each grid point, 0 before the first: a step, nothing is interpolated."""
+    xs, ys = np.asarray(curve[x], float), np.asarray(curve[y], float)
+    order = np.argsort(xs, kind="stable")
+    best = np.concatenate([[0.0], np.maximum.accumulate(ys[order])])
+    return best[np.searchsorted(xs[order], grid, side="right")]
+
+
+def _band(ax: "Axes", x: np.ndarray, runs: np.ndarray, look: Mapping[str, object]) -> None:
+    """The mean of (seeds, points) as a line in the band of its lowest and highest."""
+    ax.plot(x, runs.mean(axis=0), **look)  # type: ignore[arg-type]
+    if len(runs) > 1:
+        ax.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=str(look["color"]), alpha=0.18, linewidth=0)
+
+
+def _rates(found: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
+    """A grid of FARs from the smallest that was measured to 1, and each seed's TAR on it, in percent."""
+    positive = [far for curve in found for far in curve["far"] if far > 0]
+    grid = np.geomspace(min(positive, default=1e-3), 1.0, 160)
+    return grid, 100 * np.array([_at(curve, "far", "tar", grid * (1 + 1e-9)) for curve in found])
+
+
+def _roc(ax: "Axes", found: Sequence[Curve], look: Mapping[str, object]) -> None:
+    _band(ax, *_rates(found), {**look, "marker": None})
+    ax.set(xscale="log", ylim=(0, 102), xlabel="false accept rate", ylabel="true accept rate, %")
+    _plots.title(ax, "ROC")
+
+
+def _det(ax: "Axes", found: Sequence[Curve], look: Mapping[str, object]) -> None:
+    grid, rates = _rates(found)
+    seen = (rates < 100).all(axis=0)  # a logarithmic axis has no place for a rate of 0
+    _band(ax, grid[seen], 100 - rates[:, seen], {**look, "marker": None})
+    ax.set(xscale="log", yscale="log", xlabel="false accept rate", ylabel="false reject rate, %")
+    _plots.title(ax, "DET")
+    _plots.log_ticks(ax.yaxis)
+
+
+def _cmc(ax: "Axes", found: Sequence[Curve], look: Mapping[str, object]) -> None:
+    ranks = np.unique(np.concatenate([np.asarray(curve["rank"], float) for curve in found]))
+    _band(ax, ranks, 100 * np.array([_at(curve, "rank", "rate", ranks) for curve in found]), look)
+    ax.set(xscale="log", xlabel="rank", ylabel="identified within the rank, %")
+    _plots.log_ticks(ax.xaxis)
+    _plots.title(ax, "CMC")
+
+
+def _distractors(ax: "Axes", found: Sequence[Curve], look: Mapping[str, object]) -> None:
+    shared = sorted(set.intersection(*[set(curve["distractors"]) for curve in found]))
+    rates = [dict(zip(curve["distractors"], curve["rank1"], strict=True)) for curve in found]
+    _band(ax, np.array(shared), 100 * np.array([[rate[n] for n in shared] for rate in rates]), look)
+    ax.set(xscale="log", xlabel="distractors in the gallery", ylabel="rank-1, %")
+    _plots.title(ax, "Rank-1 against distractors")
+
+
+_PANELS = {
+    "roc": ("roc", _roc),
+    "det": ("roc", _det),
+    "cmc": ("cmc", _cmc),
+    "distractors": ("distractors", _distractors),
+}

@@ -1,0 +1,45 @@
+"""Section: every figure of every protocol, with those that the data cannot carry and why."""
+
+from markupsafe import Markup
+
+from reports import _cells, _figures, _rows, _words
+from reports import _markup as html
+from reports._study import Study
+
+TITLE = "Every figure"
+ORDER = 45
+
+
+def render(records: Study) -> Markup:
+    """One table a protocol: a line a row of the leaderboard, a column a figure."""
+    protocols = _rows.protocols(records)
+    if not protocols:
+        return html.paragraph("No test figures yet: no confirmation run has ended.")
+    return html.join(_table(records, protocol) for protocol in protocols)
+
+
+def _table(study: Study, protocol: str) -> Markup:
+    notes = html.Footnotes()
+    metrics = _rows.figures(study, protocol)
+    columns = [html.Column("Loss", "short"), *[html.Column(_title(metric)) for metric in metrics]]
+    bodies = [
+        [
+            [_cells.label(study, row), *[_cells.figure(_rows.cell(study, row, m), 2, notes) for m in metrics]]
+            for row in block
+        ]
+        for block in _cells.blocks(_rows.rows(study))
+    ]
+    bodies[-1].append([_cells.chance_name(notes), *[_cells.chance(study, metric) for metric in metrics]])
+    score = _rows.score_of(study, _rows.leading_figure(study, protocol))
+    counts = ", ".join(f"{key.replace('_', ' ')} {_words.count(n)}" for key, n in score.get("counts", {}).items())
+    said = [f"% ± standard deviation over seeds.{f' Counted: {counts}.' if counts else ''} Protocol version"]
+    caption = Markup("{} {}. {}").format(
+        said[0], html.code(score.get("hash", "unknown")), _cells.overlap(study, metrics[0])
+    )
+    title = html.heading(_figures.protocol_title(protocol))
+    return html.join([title, html.table(columns, bodies, caption=caption, sortable=True), notes.html()])
+
+
+def _title(metric: str) -> str:
+    aggregation = metric.partition("/")[0].partition("-")[2].replace("_", " ")
+    return _figures.title(metric) + (f" ({aggregation})" if aggregation else "")

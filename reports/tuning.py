@@ -1,0 +1,99 @@
+"""Section: what the searches cost and how their trials learned; whether every loss had the same budget."""
+
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from bench.record import Record
+from reports import _figures, _plots, _rows, _tuning, _words
+from reports import _markup as html
+from reports._study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TITLE = "Tuning"
+ORDER = 60
+
+
+def render(records: Study) -> Markup:
+    """The budget in training epochs, then a panel of learning curves for each search."""
+    searches = _tuning.searches(records)
+    if not searches:
+        return html.paragraph("No tuning trials: every loss ran with the hyper-parameters it was given.")
+    return html.join([_settings(records), _budget(records, searches), _learning(records, searches)])
+
+
+def _settings(study: Study) -> Markup:
+    tune = study.settings("tune")
+    shown = {key: tune[key] for key in ("trials", "epochs", "sampler", "pruner") if key in tune}
+    said = f" Settings: {_words.settings(shown)}." if shown else ""
+    direction = "highest" if _figures.higher_is_better(study.objective) else "lowest"
+    return html.paragraph(
+        f"Every search looked for the {direction} {_figures.full_title(study.objective)} on held-out training identities. "
+        f"No test figure was seen by any search.{said}"
+    )
+
+
+def _budget(study: Study, searches: dict[_tuning.Key, list[Record]]) -> Markup:
+    titles = ("Trials", "Finished", "Pruned", "Failed", "Not done", "Epochs spent", "Epochs budgeted", "Best, %")
+    columns = [html.Column("Loss", "short"), *[html.Column(title) for title in titles]]
+    columns += [html.Column("Finalist runs"), html.Column("Finalist epochs")]
+    budget = study.settings("tune").get("budget_epochs")
+    higher = _figures.higher_is_better(study.objective)
+    body = []
+    for (backbone, loss), trials in searches.items():
+        again = [r for r in study.of("finalist") if (r.trial.backbone, r.trial.loss) == (backbone, loss)]
+        ended = [_tuning.reached(r, study.objective) for r in trials if r.state == "finished"]
+        best = (max if higher else min)([x for x in ended if x == x], default=None)
+        states = [sum(r.state == state for r in trials) for state in ("finished", "pruned", "failed")]
+        body.append(
+            [
+                html.Item(_rows.label(study, loss, backbone), loss),
+                *[html.Item(str(n), n) for n in (len(trials), *states, len(trials) - sum(states))],
+                html.Item(str(sum(map(_tuning.epochs, trials))), sum(map(_tuning.epochs, trials))),
+                _words.count(budget) if budget else _words.DASH,
+                html.Item(_words.percent(best), best) if best is not None else _words.DASH,
+                str(len(again)),
+                str(sum(map(_tuning.epochs, again))),
+            ]
+        )
+    caption = (
+        "Budget: training epochs of the search of one loss, those of pruned and failed trials counted, equal for all. "
+        "The finalists are repeated on further development seeds, because the best of many trials looks better than it is."
+    )
+    return html.table(columns, [body], caption=caption, sortable=True)
+
+
+def _learning(study: Study, searches: dict[_tuning.Key, list[Record]]) -> Markup:
+    count = len(searches)
+    columns = min(max(count, 2), 3)
+    figure, axes = _plots.panels(-(-count // columns), columns, height=2.7, sharex=True, sharey=True)
+    flat = [ax for line in axes for ax in line]
+    for ax in flat[count:]:
+        ax.set_visible(False)
+    for ax, ((backbone, loss), trials) in zip(flat, searches.items(), strict=False):
+        _panel(ax, study, trials)
+        _plots.title(ax, _rows.label(study, loss, backbone))
+        ax.set_xlabel("epoch")
+    for line in axes:
+        line[0].set_ylabel(f"{_figures.full_title(study.objective)}, %")
+    caption = "Learning curves of the tuning trials. Thick: the best finished trial. Hollow end: pruned. Cross: failed."
+    return html.figure(_plots.svg(figure, "learning", "Learning curves of the tuning trials"), caption)
+
+
+def _panel(ax: "Axes", study: Study, trials: list[Record]) -> None:
+    sign = 1 if _figures.higher_is_better(study.objective) else -1
+    finished = [r for r in trials if r.state == "finished"]
+    best = max(finished, key=lambda r: sign * _tuning.reached(r, study.objective), default=None)
+    for record in trials:
+        epochs, figures = _tuning.curve(record, study.objective)
+        percent = [100 * figure for figure in figures]
+        if not epochs:
+            continue
+        top = record is best
+        ax.plot(epochs, percent, color=_plots.COLOURS[0], linewidth=2.4 if top else 0.9, alpha=1 if top else 0.55)
+        if record.state in ("pruned", "failed"):
+            look = {"marker": "o", "markerfacecolor": "none"} if record.state == "pruned" else {"marker": "x"}
+            ax.plot(epochs[-1:], percent[-1:], color=_plots.COLOURS[1], linestyle="none", **look)  # type: ignore[arg-type]
+    ax.xaxis.get_major_locator().set_params(integer=True)

@@ -1,0 +1,108 @@
+"""Section: the answer in three sentences, written from the numbers, and what a reader must hold against it."""
+
+from markupsafe import Markup
+
+from reports import _comparisons, _figures, _rows, _words
+from reports import _markup as html
+from reports._caveats import caveats
+from reports._comparisons import Line
+from reports._study import Study
+from reports.statistics import SEEDS_FOR_A_VERDICT, Comparison
+
+TITLE = "Verdict"
+ORDER = 10
+
+
+def render(records: Study) -> Markup:
+    """Who is better and by how much; what the study could have seen; what the answer holds for."""
+    sentences = [answer(records), sensitivity(records), scope(records)]
+    said = html.join(html.paragraph(sentence) for sentence in sentences if sentence)
+    against = caveats(records)
+    head = html.paragraph("To be held against this:", kind="alert") if against else Markup("")
+    return Markup('<div class="verdict">{}</div>{}{}').format(said, head, html.bullets(against, "alert"))
+
+
+def answer(study: Study) -> str:
+    """The first sentence: the declared comparisons, or why there are none."""
+    tuned = _rows.rows(study, "tuned")
+    ended = sum(len(row.done("finished")) + len(row.done("failed")) for row in tuned)
+    metric = _rows.primary(study)
+    if not ended or not metric:
+        asked = sum(len(row.records) for row in tuned)
+        how_far = f"{ended} of {asked} confirmation runs have ended" if asked else "no confirmation run was started"
+        return f"There are no test figures yet: {how_far}."
+    lines = [line for line in _comparisons.against_reference(study, metric)]
+    tests = [line for line in lines if line.comparison]
+    name = _figures.full_title(metric)
+    if not tests:
+        refused = f" ({lines[0].refused})" if lines else ""
+        return f"On {name} no loss can be compared with the reference {study.reference}{refused}."
+    if any(line.comparison.pilot for line in tests if line.comparison):
+        return _pilot(study, name, tests)
+    groups = {
+        word: [line for line in tests if line.comparison and line.comparison.verdict == word]
+        for word in ("better", "worse", "tie")
+    }
+    said = []
+    for word, phrase in (("better", "better than"), ("worse", "worse than"), ("tie", "tied with")):
+        if groups[word]:
+            each = _words.listing([_said(study, line) for line in groups[word]])
+            verb = "is" if len(groups[word]) == 1 else "are"
+            said.append(f"{each} {verb} {phrase} {study.reference}")
+    return f"On {name}, {'; '.join(said)}."
+
+
+def _pilot(study: Study, name: str, tests: list[Line]) -> str:
+    seeds = min(line.comparison.seeds for line in tests if line.comparison)
+    each = _words.listing([_said(study, line) for line in tests])
+    return (
+        f"Pilot, no verdict: with {_words.many(seeds, 'training seed')} a loss (a verdict needs {SEEDS_FOR_A_VERDICT}), "
+        f"the differences to {study.reference} on {name} are shown and nothing is claimed: {each}."
+    )
+
+
+def _said(study: Study, line: Line) -> str:
+    c = line.comparison
+    assert c is not None
+    places = _words.digits([c.se])
+    span = f"{_words.percent(c.low, places, sign=True)} to {_words.percent(c.high, places, sign=True)}"
+    return f"{_rows.label(study, line.row.name, line.row.backbone)} ({_words.percent(c.difference, places, sign=True)} points, 95 % interval {span}{_p(c)})"
+
+
+def _p(c: Comparison) -> str:
+    if c.pilot:
+        return ""
+    return f", Holm p {'' if c.adjusted < 0.001 else '= '}{_words.p(c.adjusted)}"
+
+
+def sensitivity(study: Study) -> str:
+    """The second sentence: the minimum detectable effect, and how the A/A row came out."""
+    metric = _rows.primary(study)
+    size = _comparisons.detectable(study, metric) if metric else None
+    if size is None:
+        return ""
+    said = f"A true difference of {_words.percent(size, 1)} points would have been found with 80 % power, a smaller one more likely missed"
+    again = [line.comparison for line in _comparisons.against_itself(study, metric) if line.comparison]
+    if not again:
+        return f"{said}; there is no A/A row to check that by."
+    worst = min(again, key=lambda c: c.p)
+    came = (
+        "is a tie, as it must be"
+        if not worst.significant
+        else "is NOT a tie, which happens by chance once in twenty and otherwise means a defect"
+    )
+    return f"{said}; the reference against itself on other seeds {came} (difference {_words.percent(worst.difference, sign=True)} points, p {'' if worst.p < 0.001 else '= '}{_words.p(worst.p)})."
+
+
+def scope(study: Study) -> str:
+    """The third sentence: what the answer holds for."""
+    records = study.of("tuned") or list(study.records)
+    data = _words.listing(sorted({str(record.trial.data.get("name", "unknown")) for record in records}))
+    nets = _words.listing(sorted({record.trial.backbone for record in records}))
+    budget = study.settings("tune").get("budget_epochs")
+    search = f"one search of {_words.count(budget)} epochs a loss" if budget else "one search a loss"
+    epochs = _words.listing(sorted({str(record.trial.epochs) for record in records}), "or")
+    return (
+        f"All of this holds for these losses as tuned by {search}, with {nets} trained for {epochs} epochs on {data}, "
+        "and not for the losses as such, larger data or longer training."
+    )

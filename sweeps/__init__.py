@@ -1,0 +1,31 @@
+"""Many trials: study files, the tuner, the pool, the driver.
+
+    folder = sweeps.sweep("smoke", address="inline")     # runs/smoke/
+    sweeps.status("smoke")                                # where every trial stands
+
+Nothing heavy is imported until it is asked for.
+"""
+
+from pathlib import Path
+from typing import Any
+
+
+def sweep(study: str | Path, **options: Any) -> Path:
+    """Run a study file, or go on with it where it stood; see `sweeps.session.sweep`."""
+    from sweeps.session import sweep
+
+    return sweep(study, **options)
+
+
+def shipped() -> list[str]:
+    """The names of the studies that come with facebench."""
+    from sweeps.reading import shipped
+
+    return shipped()
+
+
+def status(study: str) -> dict[str, Any]:
+    """Where a study's trials stand; see `sweeps.state.status`."""
+    from sweeps.state import status
+
+    return status(study)

@@ -1,0 +1,194 @@
+"""The loop of a sweep: it fills the workers, writes every record, tells the tuners, and is the only one that writes."""
+
+import math
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench import ledger, record
+from bench.errors import RequestError, TrialFailed
+from bench.record import Record
+from bench.trial import Progress, Result, Trial
+from sweeps.cell import Cell
+from sweeps.progress import Board
+from sweeps.study import Study
+from sweeps.window import Window
+from sweeps.work import Workers
+
+TICK = 1.0  # seconds between two looks at the clock while nothing is heard
+
+
+class Driver:
+    """Runs a study's cells to their end.
+
+    Args:
+        study: what is asked.
+        folder: the study's folder; each trial has one below it.
+        cells: one per (backbone, loss).
+        workers: what runs trials.
+        window: is told of every change of a record.
+        board: the live display.
+    """
+
+    def __init__(self, study: Study, folder: Path, cells: list[Cell], workers: Workers, window: Window, board: Board):
+        self.study = study
+        self.folder = folder
+        self.cells = cells
+        self.workers = workers
+        self.window = window
+        self.board = board
+        self._owner: dict[Trial, Cell] = {}
+        self._epochs: dict[Trial, int] = {}
+
+    def run(self) -> Iterator[None]:
+        """Work until all cells are done; yields whenever an event was heard or a second has passed."""
+        self._fill()
+        while self._owner or self.workers.busy():
+            if heard := self.workers.next(TICK):
+                self._hear(heard.trial, heard.event)
+            self._fill()
+            self.board.tick()
+            yield
+
+    def _fill(self) -> None:
+        """Start trials while there are slots: of the cell with the fewest running, then the fewest started."""
+        waits: list[Cell] = []
+        while self.workers.busy() < self.workers.slots:
+            open_cells = [cell for cell in self.cells if not cell.done and cell not in waits]
+            if not open_cells:
+                return
+            cell = min(open_cells, key=lambda c: (len(c.running), c.started))
+            trial = cell.want()
+            if trial is None:
+                waits.append(cell)
+            else:
+                self._start(cell, trial)
+
+    def _start(self, cell: Cell, trial: Trial) -> None:
+        check_sealed(trial)
+        folder = record.start(trial, self.folder)
+        self._owner[trial] = cell
+        self._epochs[trial] = 0
+        known = record.read(folder)
+        if (folder / "record.json").exists():
+            self._settle(trial, known, replayed=True)
+            return
+        # An interrupted driver may have written an event down and not told the tuner.
+        for event in known.events:
+            if trial in self._owner:
+                self._epoch(trial, event, replayed=True)
+        if trial in self._owner:
+            self.board.started(trial)
+            self.workers.submit(trial, str(folder))
+            self.window.send(folder)
+
+    def _hear(self, trial: Trial, event: Progress | Result | Exception) -> None:
+        folder = self.folder / trial.id
+        if isinstance(event, Progress):
+            # A resumed trial says again what it said before.
+            if record.append(folder, event):
+                self._epoch(trial, event)
+                self.window.send(folder)
+            return
+        if isinstance(event, Result):
+            self._enter(trial, event)
+            event = self._with_objective(trial, event)
+        if isinstance(event, Result):
+            record.finish(folder, "finished", result=event)
+        elif isinstance(event, RequestError | TrialFailed):
+            record.finish(folder, "failed", str(event))
+        else:
+            # Not a trial that went wrong but a defect: where it came from is wanted.
+            (folder / "error.txt").write_text("".join(traceback.format_exception(event)))
+            record.finish(folder, "failed", f"{type(event).__name__}: {event} (traceback in {folder.name}/error.txt)")
+        cell = self._owner[trial]
+        self._settle(trial, record.read(folder))
+        if isinstance(event, RequestError):
+            self._give_up(cell, trial, str(event))
+
+    def _epoch(self, trial: Trial, event: Progress, replayed: bool = False) -> None:
+        """Count an epoch and ask whether the trial is worth another."""
+        self._epochs[trial] += 1
+        figure = event.metrics.get(self.study.objective)
+        prune = self._owner[trial].heard(trial, self._epochs[trial], figure)
+        self.board.epoch(trial, event, replayed)
+        if prune and self._epochs[trial] < trial.epochs:
+            self.workers.cancel(trial)
+            folder = self.folder / trial.id
+            reason = f"after epoch {self._epochs[trial]} by the {self.study.tune.pruner} pruner"
+            record.finish(folder, "pruned", reason)
+            self._settle(trial, record.read(folder))
+
+    def _settle(self, trial: Trial, known: Record, replayed: bool = False) -> None:
+        """A record is final: its cell learns it."""
+        cell = self._owner.pop(trial)
+        self._epochs.pop(trial, None)
+        stage = cell.stage
+        cell.ended(trial, known)
+        _tidy(known)
+        self.window.send(known.folder)
+        self.board.ended(cell, known, replayed)
+        if cell.stage != stage:
+            self.board.stage(cell)
+
+    def _give_up(self, cell: Cell, trial: Trial, reason: str) -> None:
+        """A wrong request is wrong for the whole cell; seen in the untrained network, for every loss of that backbone."""
+        for other in self.cells:
+            if other is cell or (trial.role == "untrained" and other.backbone == cell.backbone):
+                other.give_up(reason)
+                self.board.stage(other)
+
+    def _with_objective(self, trial: Trial, result: Result) -> Result | RequestError:
+        """A tuning trial without the figure that it is tuned by is no result."""
+        if trial.stage != "tune" or math.isfinite(result.metrics.get(self.study.objective, math.nan)):
+            return result
+        given = sorted(key for key in result.metrics if key.startswith("dev/")) or ["no dev/ figure at all"]
+        return RequestError(
+            f"these development data give no {self.study.objective!r} to tune by: choose another `objective` or `holdout`; "
+            f"there is: {', '.join(given)}"
+        )
+
+    def _enter(self, trial: Trial, result: Result) -> None:
+        """Every look at a test goes into the ledger, before the record: one too many is better than one too few."""
+        for name, scores in result.scores.items():
+            primary = scores.get("primary")
+            metrics = scores.get("metrics", {})
+            figure = {primary: metrics[primary]} if primary in metrics else metrics
+            ledger.append(trial.study, trial.id, name, scores.get("hash", ""), figure)
+
+
+def check_sealed(trial: Trial) -> None:
+    """Refuse a tuning trial that could see a test protocol.
+
+    Raises:
+        ValueError: it carries protocols.
+    """
+    if trial.stage == "tune" and trial.protocols:
+        names = ", ".join(str(spec.get("name")) for spec in trial.protocols)
+        raise ValueError(f"tuning trial {trial.id} carries the test protocols {names}: tuning never sees the test")
+
+
+def _tidy(known: Record) -> None:
+    """Of a tuning trial no checkpoint is kept, of the others the newest: all of them would fill a disk."""
+    files = sorted(known.folder.glob("checkpoint-*.pt"), key=lambda path: path.stat().st_mtime)
+    keep = 0 if known.trial.stage == "tune" else 1
+    for path in files[: len(files) - keep]:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One driver a study: the lock goes with the process, however that ends.
+
+    Raises:
+        RequestError: another process runs this study.
+    """
+    import fcntl
+
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RequestError(f"study {folder.name!r} is being run by another process: wait for it, or stop it first") from None
+        yield

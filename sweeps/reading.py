@@ -1,0 +1,100 @@
+"""A study file from yaml to `Study`, every mistake answered in one sentence with file, line, key and what is accepted."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import yaml
+
+from bench.errors import RequestError
+from sweeps import checks
+from sweeps.study import Key, Mistake, Study, validated
+
+SHIPPED = Path(__file__).parent / "studies"
+
+
+class _Loader(yaml.SafeLoader):
+    """yaml in which `1e-4` is a number (YAML 1.2) and not a text (YAML 1.1)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def shipped() -> list[str]:
+    """The names of the studies that come with facebench."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def load(study: str | Path) -> Study:
+    """The study in a yaml file, or the shipped one of that name.
+
+    Raises:
+        RequestError: no such study, or a mistake in it: the sentence names the file, the line, the key and what is accepted.
+    """
+    path = Path(study)
+    if str(study) in shipped():
+        path = SHIPPED / f"{study}.yaml"
+    elif not path.is_file():
+        raise RequestError(f"no study {str(study)!r}: give a yaml file or one of the shipped studies: {', '.join(shipped())}")
+    return parse(path.read_text(), str(path))
+
+
+def parse(text: str, file: str) -> Study:
+    """The study in a yaml text; `file` is how errors call it."""
+    try:
+        root = yaml.compose(text, _Loader)
+        value = yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
+    except yaml.YAMLError as error:
+        raise RequestError(f"study file {file} is not readable yaml: {' '.join(str(error).split())}") from error
+    if not isinstance(value, dict):
+        raise RequestError(f"study file {file} must be a mapping with the keys {', '.join(Study.model_fields)}")
+    lines = _lines(root, file)
+    try:
+        study = validated(value)
+    except Mistake as error:
+        raise RequestError(f"{_where(error.key, lines, file)}: {error}") from None
+    for key, wrong in checks.wrong(study):
+        raise RequestError(f"{_where(key, lines, file)}: {wrong}")
+    return study
+
+
+def digest(study: Study) -> str:
+    """A hash of all that the study file says (comments and the order of keys do not matter)."""
+    return hashlib.sha256(json.dumps(study.model_dump(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _lines(root: yaml.Node | None, file: str) -> dict[Key, int]:
+    """Path of keys -> line in the file, counted from 1. A key given twice is refused (yaml would drop the first)."""
+    found: dict[Key, int] = {}
+
+    def walk(node: yaml.Node, path: Key) -> None:
+        if isinstance(node, yaml.MappingNode):
+            seen = set()
+            for key, value in node.value:
+                if key.value in seen:
+                    line = key.start_mark.line + 1
+                    raise RequestError(f"study file {file}, line {line}: key {_dotted((*path, key.value))!r} is given twice")
+                seen.add(key.value)
+                found[(*path, key.value)] = key.start_mark.line + 1
+                walk(value, (*path, key.value))
+        elif isinstance(node, yaml.SequenceNode):
+            for i, value in enumerate(node.value):
+                found[(*path, i)] = value.start_mark.line + 1
+                walk(value, (*path, i))
+
+    if root is not None:
+        walk(root, ())
+    return found
+
+
+def _dotted(key: Key) -> str:
+    return ".".join(map(str, key))
+
+
+def _where(key: Key, lines: dict[Key, int], file: str) -> str:
+    """File, line and key; the line of the nearest enclosing key where the key itself is not in the file."""
+    line = next((lines[key[:n]] for n in range(len(key), 0, -1) if key[:n] in lines), 1)
+    return f"study file {file}, line {line}, key {_dotted(key)!r}"

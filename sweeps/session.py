@@ -1,0 +1,215 @@
+"""One session of a sweep: everything is opened, the driver runs, everything is closed; the next one goes on from there."""
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from bench import places, record
+from bench.errors import RequestError, TrialFailed
+from sweeps import checks, plan, reading, tuner
+from sweeps.cell import Cell
+from sweeps.driver import Driver, alone
+from sweeps.progress import board
+from sweeps.study import Study
+from sweeps.window import MlflowWindow, Window
+from sweeps.work import Run, Workers
+
+
+def sweep(
+    study: str | Path | Study,
+    *,
+    address: str = "local",
+    slots: int | None = None,
+    allow_overlap: bool = False,
+    command: str | None = None,
+    stream: TextIO | None = None,
+    run: Run | None = None,
+) -> Path:
+    """Run a study, or go on with it where it stood.
+
+    Args:
+        study: a yaml file, the name of a shipped study, or a study.
+        address: `inline` (this process, no Ray), `local` (starts Ray), or a Ray cluster's address.
+        slots: at most so many trials at once; None: as many as fit.
+        allow_overlap: score although training and test share people or images (the figures are marked).
+        command: what the user typed, for the record.
+        stream: where progress is shown; None: stderr.
+        run: stands in for `bench.trial.run` in tests.
+
+    Returns:
+        The study's folder, `runs/<study>/`.
+
+    Raises:
+        RequestError: the study, the address or the request in it is wrong.
+        TrialFailed: not one trial finished.
+        KeyboardInterrupt: it was stopped (Ctrl-C or SIGTERM); the same call goes on with it.
+    """
+    asked = study if isinstance(study, Study) else reading.load(study)
+    if allow_overlap:
+        asked = asked.model_copy(update={"allow_overlap": True})
+    if run is None:
+        checks.openable(asked)
+    folder = places.study_folder(asked.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder):
+        store = tuner.storage(asked.storage or f"sqlite:///{places.runs() / 'optuna.db'}")
+        facts = _known(asked, folder) or _begin(asked, folder, command, store)
+        cells = [Cell(asked, *place, _tuner(asked, *place, store)) for place in _places(asked)]
+        workers = _workers(asked, address, slots, run)
+        window = MlflowWindow(asked.name, folder)
+        shown = board(asked, cells, stream)
+        _drive(Driver(asked, folder, cells, workers, window, shown), facts, window)
+    return folder
+
+
+def _drive(driver: Driver, facts: dict[str, Any], window: Window) -> None:
+    """Run to the end, or to an interruption, and leave everything as it can be gone on from."""
+    state = "failed"
+    try:
+        with _terminable():
+            _save(driver, facts, "running")
+            for _ in driver.run():
+                _save(driver, facts, "running")
+        state = "finished"
+    except KeyboardInterrupt:
+        state = "stopped"
+        driver.board.say(f"stopped: the same command goes on with study {driver.study.name!r} where it stands")
+        raise
+    finally:
+        driver.board.close()
+        driver.workers.close()
+        _save(driver, facts, state)
+        if warning := window.close(state):
+            driver.board.say(warning)
+    _refuse_nothing(driver)
+
+
+def _known(study: Study, folder: Path) -> dict[str, Any] | None:
+    """The facts in `study.json` of an earlier session, None where there was none.
+
+    Raises:
+        RequestError: the folder holds a study of the same name that said something else.
+    """
+    path = folder / "study.json"
+    if not path.exists():
+        if next(folder.glob("*/trial.json"), None):
+            raise RequestError(f"{folder} holds trials and no study.json: rename the study, or delete that folder to begin anew")
+        return None
+    facts = json.loads(path.read_text())
+    if facts["hash"] != reading.digest(study):
+        raise RequestError(
+            f"{folder} holds records of another version of study {study.name!r}: "
+            "rename the study in its file, or delete that folder to begin anew"
+        )
+    return facts
+
+
+def _begin(study: Study, folder: Path, command: str | None, store: Any) -> dict[str, Any]:
+    """Write the first `study.json`; what a study of that name left in the tuner's database is deleted.
+
+    Raises:
+        RequestError: it stands in a database that the study file names: there it may be somebody else's.
+    """
+    for place in _places(study):
+        if tuner.exists(name := _search(study, *place), store):
+            if study.storage:
+                raise RequestError(f"storage {study.storage!r} already holds {name!r}, not begun here: rename the study")
+            tuner.forget(name, store)
+    facts = plan.plain(study) | {
+        "command": command or " ".join(sys.argv),
+        "hash": reading.digest(study),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "state": "running",
+        "cells": {},
+    }
+    record.write_text(folder / "study.json", json.dumps(facts, indent=1, sort_keys=True))
+    return facts
+
+
+def _save(driver: Driver, facts: dict[str, Any], state: str) -> None:
+    """Write `study.json` when something in it has changed."""
+    cells = {
+        cell.name: {
+            "stage": cell.stage,
+            "spent_epochs": cell.spent,
+            "winner": cell.winner.number if cell.winner else None,
+            "best": cell.best(),
+            "trouble": cell.trouble,
+        }
+        for cell in driver.cells
+    }
+    if facts["state"] != state or facts["cells"] != cells:
+        facts |= {"state": state, "cells": cells}
+        record.write_text(driver.folder / "study.json", json.dumps(facts, indent=1, sort_keys=True))
+
+
+def _places(study: Study) -> list[tuple[str, str]]:
+    return [(backbone, loss) for backbone in study.backbones for loss in study.losses]
+
+
+def _search(study: Study, backbone: str, loss: str) -> str:
+    """What Optuna calls the search of a cell."""
+    return f"{study.name}/{backbone}/{loss}"
+
+
+def _tuner(study: Study, backbone: str, loss: str, store: Any) -> tuner.Tuner:
+    tune = study.tune
+    return tuner.Tuner(
+        _search(study, backbone, loss),
+        store,
+        plan.space(study, loss),
+        seed=f"{tune.seed}:{backbone}:{loss}",
+        sampler=tune.sampler,
+        pruner=tune.pruner,
+        trials=tune.trials,
+        epochs=tune.epochs,
+        first_pruning_step=plan.first_pruning_step(study, loss),
+        minimise=study.minimise,
+    )
+
+
+def _workers(study: Study, address: str, slots: int | None, run: Run | None) -> Workers:
+    if slots is not None and slots < 1:
+        raise RequestError(f"slots must be at least 1, got {slots}")
+    cpus, gpus = study.resources.cpus, study.resources.gpus
+    if address == "inline":
+        from sweeps.inline import Inline
+
+        return Inline(cpus, run)
+    from sweeps.pool import RayPool
+
+    return RayPool(address, cpus=cpus, gpus=gpus, slots=slots, run=run)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the sweep as Ctrl-C does."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread: whoever owns that decides
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _refuse_nothing(driver: Driver) -> None:
+    """A sweep in which not one trial finished has failed, whatever else it wrote."""
+    known = record.read_study(driver.folder)
+    if any(one.state == "finished" for one in known):
+        return
+    if request := next((cell.trouble for cell in driver.cells if cell.refused), ""):
+        raise RequestError(request)
+    reason = next((one.reason for one in known if one.state == "failed"), "none was run")
+    raise TrialFailed(f"not one trial of the study finished; the first one's reason: {reason}")

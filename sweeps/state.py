@@ -1,0 +1,70 @@
+"""Where the trials of a study stand, as `facebench status --json` answers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bench import places, record
+from bench.errors import RequestError
+from bench.record import Record
+
+
+def status(study: str | Path) -> dict[str, Any]:
+    """`{"study", "state", "trials": [{"id", "backbone", "loss", "stage", "role", "state", "seed", "params", "metrics"}]}`.
+
+    Args:
+        study: its name, or its yaml file.
+
+    Returns:
+        `state` of the study is `running`, `finished`, `stopped` or `failed`; of a trial `waiting`, `running`, `finished`,
+        `pruned` or `failed`. `metrics` are the final ones, of a running trial those of its last epoch.
+
+    Raises:
+        RequestError: nothing of that name was run here (the sentence lists what was).
+    """
+    folder = _folder(study)
+    facts = json.loads((folder / "study.json").read_text())
+    state = facts["state"]
+    if state == "running" and not _driven(folder):
+        state = "stopped"  # its driver was killed and could not say so
+    return {"study": facts["name"], "state": state, "trials": [_trial(known) for known in record.read_study(folder)]}
+
+
+def _folder(study: str | Path) -> Path:
+    name = str(study)
+    if Path(name).is_file():
+        from sweeps import reading
+
+        name = reading.load(name).name
+    folder = places.study_folder(name)
+    if not (folder / "study.json").exists():
+        known = sorted(path.parent.name for path in places.runs().glob("*/study.json"))
+        raise RequestError(f"no study {name!r} in {places.runs()}; there is: {', '.join(known) or 'none yet'}")
+    return folder
+
+
+def _trial(known: Record) -> dict[str, Any]:
+    trial = known.trial
+    last = known.events[-1].metrics if known.events else {}
+    return {
+        "id": trial.id,
+        "backbone": trial.backbone,
+        "loss": trial.loss,
+        "stage": trial.stage,
+        "role": trial.role,
+        "state": known.state,
+        "seed": trial.seed,
+        "params": {"learning_rate": trial.learning_rate, "weight_decay": trial.weight_decay, **trial.loss_options},
+        "metrics": known.metrics or last,
+    }
+
+
+def _driven(folder: Path) -> bool:
+    """Whether a driver holds the study's lock."""
+    from sweeps.driver import alone
+
+    try:
+        with alone(folder):
+            return False
+    except RequestError:
+        return True

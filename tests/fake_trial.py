@@ -1,0 +1,83 @@
+"""A stand-in for `bench.trial.run`: a formula instead of a training, with the same manners (events, checkpoint, resume).
+
+What it shall do wrong is said by the trial's `data`: `diverge` (loss names), `request` (a sentence), `interrupt` (epochs in
+this process before Ctrl-C), `defect`, `kill` (attempts that die at the second epoch), `stuck`, `nap` (seconds an epoch).
+"""
+
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.errors import RequestError, TrialFailed
+from bench.trial import Progress, Result, Trial
+
+
+def figure(trial: Trial, epoch: int) -> float:
+    """Peaks at learning rate 0.06 and margin 0.2, differs a little between seeds, rises with the epoch."""
+    off = 0.05 * (math.log10(trial.learning_rate) + 1.2) ** 2 + 0.1 * abs(trial.loss_options.get("margin", 0.2) - 0.2)
+    return (0.9 - off + 0.001 * (trial.seed % 7)) * (1 - math.exp(-epoch))
+
+
+def run(trial: Trial, folder: str) -> Iterator[Progress | Result]:
+    """Progress per epoch, then a result; goes on from `checkpoint-1.pt`."""
+    wrong = trial.data
+    if "request" in wrong:
+        raise RequestError(wrong["request"])
+    saved = Path(folder) / "checkpoint-1.pt"
+    past = [Progress(**event) for event in json.loads(saved.read_text())] if saved.exists() else []
+    yield from past
+    for epoch in range(len(past) + 1, trial.epochs + 1):
+        _misbehave(trial, folder, epoch)
+        metrics = {"train/loss": 1 / epoch}
+        if trial.holdout:
+            metrics["dev/accuracy"] = figure(trial, epoch)
+        past.append(Progress(10 * epoch, epoch, metrics, 0.5 * epoch))
+        saved.write_text(json.dumps([vars(event) for event in past]))
+        yield past[-1]
+    yield _result(trial, past)
+
+
+def _result(trial: Trial, past: list[Progress]) -> Result:
+    metrics = dict(past[-1].metrics) if past else {}
+    scores = {}
+    for spec in trial.protocols:
+        primary = f"{spec['name']}/accuracy"
+        metrics[primary] = 0.5 + figure(trial, trial.epochs) / 3
+        curves = {"roc": {"far": [0.0, 1.0], "tar": [0.0, 1.0]}}
+        scores[spec["name"]] = {"metrics": {primary: metrics[primary]}, "primary": primary, "hash": "fa" * 8, "curves": curves}
+    return Result(metrics, scores, {}, {"train_seconds": 1.0}, {"commit": "c0ffee", "dirty": False, "versions": {"torch": "2"}})
+
+
+def _misbehave(trial: Trial, folder: str, epoch: int) -> None:
+    wrong = trial.data
+    time.sleep(wrong.get("nap", 0))
+    if trial.loss in wrong.get("diverge", []):
+        raise TrialFailed(f"the loss is nan at step {epoch}")
+    if wrong.get("defect"):
+        raise ZeroDivisionError("a defect")
+    if epoch == 2 and _count(folder, "attempts") <= wrong.get("kill", 0):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "stuck" in wrong:
+        _sleep_in_c(wrong["stuck"])
+
+
+def _sleep_in_c(seconds: float) -> None:
+    """A blocking call that no Python exception interrupts."""
+    import ctypes
+
+    until = time.monotonic() + seconds
+    libc = ctypes.PyDLL(None)  # keeps the interpreter's lock, as a long kernel in C++ would
+    while time.monotonic() < until:
+        libc.usleep(900_000)
+
+
+def _count(folder: str, name: str) -> int:
+    """1, 2, ... over calls, kept in the folder so that it outlives the process."""
+    path = Path(folder) / name
+    count = int(path.read_text()) + 1 if path.exists() else 1
+    path.write_text(str(count))
+    return count

@@ -1,0 +1,174 @@
+"""The command line as a user meets it: exit codes, one sentence on stderr, no traceback."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from bench import cli, ledger
+
+TINY = ["--dataset", "digits", "--set", "channels=1", "--set", "image_size=16"]
+TINY += ["--set", "backbone_options.widths=[4, 4, 4, 4]", "--set", "embedding_dim=8"]
+
+
+@pytest.fixture
+def facebench(monkeypatch, capsys):
+    """Run the command line in this process: (exit code, stdout, stderr)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["facebench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err
+
+    return call
+
+
+def test_help_lists_the_commands(facebench):
+    code, out, _ = facebench("--help")
+    assert code == 0
+    for command in ("demo", "train", "sweep", "evaluate", "report", "ui", "data", "list", "doctor", "status", "sync"):
+        assert f"  {command} " in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "hinge"], "no 'hinge' in losses; there is: center, lmcl, nsl, softmax"),
+        (["train", "--backbone", "resnt18"], "no 'resnt18' in backbones; closest: "),
+        (["train", "--dataset", "fases"], "no 'fases' in datasets; there is: digits, faces, folder"),
+        (["train", "--epochs", "many"], "Invalid value for '--epochs': Input should be a valid integer"),
+        (["train", "--set", "epochs"], "--set takes KEY=VALUE, got 'epochs'"),
+        (["train", "--set", "epoch=3"], "a trial has no field 'epoch'; it has: study, stage"),
+        (["train", "--set", "momentum=high"], "the trial's field 'momentum' takes a number, got 'high'"),
+        (["train", "--set", "loss_options=3"], "the trial's field 'loss_options' takes a mapping, got 3"),
+        (["train", "--set", "augment.flip=3"], "augment.flip must be a number between 0 and 1, got 3"),
+        (["train", "--set", "seed=1", "--set", "seed.x=2"], "goes below 'seed', which was set to a value"),
+        (["train", "--set", "seed=[1"], "the value is not valid yaml"),
+        (["train", "--protocol", "lfv"], "no test protocol|no 'lfv'|carries no protocol|lfv"),
+        (["train", "--nonsense"], "No such option: --nonsense"),
+        (["frobnicate"], "No such command 'frobnicate'"),
+        (["evaluate", "nothing.npy"], "no file of embeddings at nothing.npy"),
+        (["evaluate"], "Missing argument 'embeddings'"),
+        (["report", "nowhere"], "no study 'nowhere' in .*runs; there is: none yet"),
+        (["status", "nowhere"], "no study 'nowhere'"),
+        (["sync", "nowhere"], "no study 'nowhere'"),
+        (["sweep", "nowhere"], "nowhere.*smoke"),
+        (["list", "colours"], "list takes losses, backbones, datasets, protocols or studies, got 'colours'"),
+        (["sweep", "smoke", "--data", "/nowhere"], "--data must name a folder, /nowhere is none"),
+        (["data", "sheet", "nowhere.zip"], r"\$FACEBENCH_DATA"),
+        (["data", "images", "--protocol", "lfw"], r"no data folder is named: give --data FOLDER"),
+    ],
+)
+def test_a_wrong_request_is_one_sentence_and_exit_code_2(facebench, arguments, message):
+    import re
+
+    code, out, err = facebench(*arguments)
+    assert code == 2 and re.search(message, err), err
+    assert err.startswith("facebench: ") and err.count("\n") == 1 and "Traceback" not in err and not out
+
+
+def test_a_diverging_training_is_exit_code_1(facebench):
+    code, _, err = facebench("train", "softmax", *TINY, "--set", "learning_rate=1e30", "--set", "warmup=0")
+    assert code == 1 and "the training diverged" in err and "Traceback" not in err
+
+
+def test_train_scores_records_and_enters_the_ledger(facebench):
+    code, out, _ = facebench("train", "center", *TINY, "--epochs", 2, "--protocol", "heldout", "--json")
+    answer = json.loads(out)
+    assert code == 0 and 0 < answer["metrics"]["heldout/auc"] <= 1
+    (entry,) = ledger.entries()
+    assert entry["protocol"] == "heldout" and entry["trial"] == answer["id"]
+
+
+def test_evaluate_scores_anybodys_embeddings(facebench, tmp_path):
+    settings = ["--protocol", "heldout", "--set", "data.name=digits"]
+    code, out, _ = facebench("data", "images", *settings)
+    images = out.split()
+    assert code == 0 and len(images) > 400 and len(set(images)) == len(images)
+    by_person = {name: k for k, name in enumerate(sorted({i.split("/")[0] for i in images}))}
+    perfect = np.eye(len(by_person))[[by_person[i.split("/")[0]] for i in images]]
+    np.save(tmp_path / "mine.npy", perfect)
+    code, out, _ = facebench("evaluate", tmp_path / "mine.npy", *settings, "--json")
+    assert code == 0 and json.loads(out)["metrics"]["heldout/auc"] == 1.0
+    code, out, _ = facebench("evaluate", tmp_path / "mine.npy", *settings)
+    assert code == 0 and "heldout/auc" in out and "1.0000" in out
+    assert len(ledger.entries()) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"no array", "is no .npy file of plain numbers"),
+        (np.zeros(3), r"must hold one \(images, dimensions\) array of numbers"),
+        (np.array([[None]]), "is no .npy file of plain numbers"),
+        (np.zeros((2, 3)), r"one row of numbers for each of its 533 images .*, got an array of shape \(2, 3\)"),
+        (np.full((533, 3), np.nan), r"533 of 533 embeddings for heldout hold nan or infinity, the first is row 0"),
+    ],
+)
+def test_embeddings_that_are_none_are_answered(facebench, tmp_path, content, message):
+    import re
+
+    path = tmp_path / "mine.npy"
+    path.write_bytes(content) if isinstance(content, bytes) else np.save(path, content, allow_pickle=True)
+    code, _, err = facebench("evaluate", path, "--protocol", "heldout", "--set", "data.name=digits")
+    assert code == 2 and re.search(message, err) and err.count("\n") == 1
+
+
+def test_a_contact_sheet_counts_and_draws(facebench, tree, tmp_path):
+    code, out, _ = facebench("data", "sheet", tree, "-o", tmp_path / "sheet.png")
+    assert code == 0 and "4 identities, 12 images" in out and (tmp_path / "sheet.png").stat().st_size > 500
+
+
+def test_list_knows_every_room(facebench):
+    for what, one in (("losses", "lmcl"), ("datasets", "faces"), ("protocols", "ytf"), ("studies", "demo")):
+        code, out, _ = facebench("list", what, "--json")
+        assert code == 0 and one in json.loads(out)
+    assert "resnet50" in facebench("list", "backbones")[1].split()
+
+
+def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path):
+    """SIGINT in the middle of a training: exit code 130, one sentence; again: the record is that of an unbroken run."""
+    command = [sys.executable, "-c", "from bench import cli; cli.main()", "train", "softmax", *TINY, "--epochs", "12"]
+
+    def start(runs):
+        places = {**os.environ, "FACEBENCH_RUNS": str(tmp_path / runs)}
+        return subprocess.Popen(command, env=places, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    process = start("cut")
+    while "epoch   3" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and err == "facebench: stopped; the same command continues where it stood\n"
+    time.sleep(0.1)
+    for runs in ("cut", "whole"):
+        process = start(runs)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert ("epoch   1" in out) == (runs == "whole")
+    cut, whole = (next((tmp_path / runs).glob("single/*/record.json")) for runs in ("cut", "whole"))
+    assert json.loads(cut.read_text())["metrics"] == json.loads(whole.read_text())["metrics"]
+
+
+def test_the_doctor_names_mixed_builds(monkeypatch):
+    from bench import doctor
+
+    said = "RuntimeError: operator torchvision::nms does not exist"
+    monkeypatch.setattr(doctor, "_try", lambda code: subprocess.CompletedProcess(code, 1, "", said))
+    found = doctor._torchvision()
+    assert found.state == "wrong" and "come from different builds" in found.detail and "make clean setup" in found.detail
+
+
+def test_the_doctor_looks_at_everything(facebench, monkeypatch):
+    monkeypatch.setenv("FACEBENCH_DATA", "/nowhere")
+    code, out, _ = facebench("doctor", "--json")
+    found = {finding["subject"]: finding for finding in json.loads(out)}
+    assert code == 1 and found["data"]["state"] == "wrong" and "/nowhere" in found["data"]["detail"]
+    assert all(found[name]["state"] == "ok" for name in ("python", "torch", "torchvision", "timm", "runs", "cache"))

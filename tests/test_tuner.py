@@ -1,0 +1,130 @@
+"""The search, on a real Optuna study in a real SQLite file."""
+
+import pytest
+
+from bench.errors import RequestError
+from sweeps import tuner
+from sweeps.tuner import Tuner
+
+SPACE = {"learning_rate": ("log", 0.01, 0.3), "margin": ("linear", 0.0, 0.5)}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return tuner.storage(f"sqlite:///{tmp_path / 'optuna.db'}")
+
+
+def make(store, name="study/cnn4/lmcl", **options) -> Tuner:
+    return Tuner(name, store, SPACE, **{"seed": "0:cnn4:lmcl", "trials": 8, "epochs": 4} | options)
+
+
+def quality(params: dict[str, float]) -> float:
+    return 0.9 - abs(params["margin"] - 0.2) - abs(params["learning_rate"] - 0.1)
+
+
+def finish(search: Tuner, count: int) -> list[dict[str, float]]:
+    """Ask and tell `count` times; what was asked."""
+    asked = []
+    for _ in range(count):
+        trial = search.ask()
+        search.tell(trial.number, "finished", quality(trial.params))
+        asked.append(trial.params)
+    return asked
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "grid", "gp"])
+def test_an_interrupted_search_asks_what_an_uninterrupted_one_asks(store, sampler):
+    whole = finish(make(store, "whole", sampler=sampler), 7)
+    first = finish(make(store, "parts", sampler=sampler), 4)
+    second = finish(make(store, "parts", sampler=sampler), 3)  # a new process would hold a new Tuner too
+    assert first + second == whole
+    assert len({tuple(params.items()) for params in whole}) == 7, "a resumed sampler must not replay its random start"
+    for params in whole:
+        assert all(low <= params[key] <= high for key, (_, low, high) in SPACE.items())
+
+
+def test_another_seed_asks_for_something_else(store):
+    assert finish(make(store, "a", seed="0"), 2) != finish(make(store, "b", seed="1"), 2)
+
+
+def test_tpe_finds_a_better_place_than_where_it_began(store):
+    asked = finish(make(store, trials=20), 20)
+    begun, ended = asked[:6], asked[14:]
+    assert sum(map(quality, ended)) / 6 > sum(map(quality, begun)) / 6
+
+
+def test_a_trial_left_running_is_taken_up_with_the_same_parameters(store):
+    before = make(store)
+    done, left = before.ask(), before.ask()
+    before.tell(done.number, "finished", 0.5)
+    after = make(store)
+    assert after.known() == [done, left]
+    assert not after.report(left.number, 1, 0.4)
+    after.tell(left.number, "finished", 0.6)
+    assert after.ask().number == 2
+
+
+def test_a_crash_between_ask_and_the_last_parameter_is_completed_as_it_would_have_been(store):
+    whole = make(store, "whole").ask()
+    search = make(store, "crashed")
+    search._study.sampler = search._make(search, 0)
+    search._study.ask()  # the process dies here
+    assert make(store, "crashed").known() == [whole]
+
+
+def test_telling_twice_changes_nothing(store):
+    search = make(store)
+    trial = search.ask()
+    search.tell(trial.number, "finished", 0.5)
+    search.tell(trial.number, "failed")
+    assert make(store)._study.trials[0].value == 0.5
+
+
+def worse_than_three(search: Tuner, steps: int) -> list[bool]:
+    """What is said after each step to a trial that is worse than three that finished."""
+    for number in range(3):
+        search.ask()
+        for step in range(1, steps + 1):
+            search.report(number, step, 0.8)
+        search.tell(number, "finished", 0.8)
+    bad = search.ask()
+    return [search.report(bad.number, step, 0.1) for step in range(1, steps + 1)]
+
+
+def test_the_median_pruner_prunes_but_never_before_the_first_step_allowed(store):
+    assert worse_than_three(make(store, "soon", first_pruning_step=1), 4)[0]
+    assert worse_than_three(make(store, "late", first_pruning_step=3), 4) == [False, False, True, True]
+    assert worse_than_three(make(store, "none", pruner="none"), 4) == [False] * 4
+
+
+def test_hyperband_is_heard_only_from_the_first_step_allowed(store):
+    said = worse_than_three(make(store, pruner="hyperband", epochs=9, first_pruning_step=3), 9)
+    assert said[:2] == [False, False]
+
+
+def test_an_error_rate_is_minimised_by_the_pruner_too(store):
+    search = make(store, minimise=True)
+    assert worse_than_three(search, 3) == [False] * 3  # 0.1 is the better error
+
+
+def test_a_second_report_at_a_step_and_one_that_is_not_finite_change_nothing(store):
+    search = make(store)
+    trial = search.ask()
+    search.report(trial.number, 1, 0.5)
+    search.report(trial.number, 1, 0.9)
+    assert not search.report(trial.number, 2, float("nan"))
+    assert search._study.trials[0].intermediate_values == {1: 0.5}
+
+
+def test_a_search_can_be_forgotten(store):
+    make(store, "mine").ask()
+    assert tuner.exists("mine", store) and not tuner.exists("other", store)
+    tuner.forget("mine", store)
+    assert make(store, "mine").known() == []
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite:////no/such/folder/optuna.db"])
+def test_a_database_that_cannot_be_opened_is_answered_in_one_sentence(url):
+    with pytest.raises(RequestError, match=r"^storage '.*' cannot be opened \(.*\): expected an SQLAlchemy URL") as error:
+        tuner.storage(url)
+    assert "\n" not in str(error.value)
