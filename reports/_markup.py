@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Column:
     """A table's column: `number` (to the right, one line), `short` (text, one line), `text` (wraps) or `wide`."""
 
-    title: str | Markup
+    title: str
     kind: str = "number"
 
 
@@ -24,8 +24,11 @@ class Column:
 class Item:
     """A table's cell: what is shown, and the number it is sorted by (None sorts last)."""
 
-    html: str | Markup
+    html: str
     sort: float | str | None = None
+
+
+Shown = Item | str  # a table's cell: an Item where it can be sorted by
 
 
 @dataclass
@@ -94,10 +97,10 @@ def bullets(items: Iterable[Any], kind: str = "") -> Markup:
 
 def table(
     columns: Sequence[Column],
-    bodies: Sequence[Sequence[Sequence[Item | str | Markup]]],
+    bodies: Sequence[Sequence[Sequence[Shown]]],
     *,
-    caption: str | Markup = "",
-    foot: Sequence[Sequence[str | Markup]] = (),
+    caption: str = "",
+    foot: Sequence[Sequence[str]] = (),
     sortable: bool = False,
 ) -> Markup:
     """A table: `bodies` are blocks of rows with a rule between them; sorting by a click stays within a block."""
@@ -106,7 +109,7 @@ def table(
     return Markup(template.render(columns=columns, bodies=cells, caption=caption, foot=foot, sortable=sortable))
 
 
-def figure(picture: Markup, caption: str | Markup = "") -> Markup:
+def figure(picture: Markup, caption: str = "") -> Markup:
     under = Markup("<figcaption>{}</figcaption>").format(caption) if caption else ""
     return Markup("<figure>{}{}</figure>").format(picture, under)
 

@@ -17,7 +17,7 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 INK = "#010203"  # stands for `currentColor` until the SVG is written: Matplotlib knows no such colour
 GREY = "#808080"
-_STYLE = {
+_STYLE: Any = {
     "svg.hashsalt": "facebench",
     "svg.fonttype": "none",
     "font.family": "sans-serif",

@@ -32,6 +32,16 @@ def p(value: float) -> str:
     return "< .001" if value < 0.001 else f"{value:.3f}".lstrip("0") if value < 1 else "1"
 
 
+def p_is(value: float) -> str:
+    """`p = .021` or `p < .001`."""
+    return f"p {p(value)}" if value < 0.001 else f"p = {p(value)}"
+
+
+def interval(low: float, high: float, places: int) -> str:
+    """`-0.2 to +1.1`, in percentage points."""
+    return f"{percent(low, places, sign=True)} to {percent(high, places, sign=True)}"
+
+
 def ranks(span: tuple[int, int]) -> str:
     """`1`, or a span from 1 to 3."""
     return str(span[0]) if span[0] == span[1] else f"{span[0]}{DASH}{span[1]}"

@@ -22,7 +22,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
 
 def render(records: Study) -> Markup:
     """Training time, throughput, memory and size, averaged over the seeds of a row."""
-    body = []
+    body: list[list[html.Shown]] = []
     for row in _rows.rows(records):
         costs = [record.cost for record in row.done("finished") if record.cost]
         if costs:

@@ -1,7 +1,7 @@
 """Section: ROC, DET, CMC and rank-1 against distractors: the mean over seeds, in a band from lowest to highest."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TITLE = "Curves"
 ORDER = 40
-Curve = Mapping[str, Sequence[float]]
+Curve = dict[str, list[float]]
 _CAPTION = (
     "Lines: mean over training seeds. Bands: from the lowest to the highest seed, which is the range seen and no "
     "confidence interval. Dotted grey: the untrained network."
@@ -48,30 +48,29 @@ def _figure(study: Study, protocol: str, lines: list[tuple[Row, list[dict[str, C
         for row, runs in lines:
             found = [run[curve] for run in runs if curve in run]
             if found:
-                draw(ax, found, {"label": _label(row, lines), **styles[row.role, row.backbone, row.loss]})
+                draw(
+                    ax,
+                    found,
+                    {"label": _rows.label(study, row.name, row.backbone), **styles[row.role, row.backbone, row.loss]},
+                )
     _plots.legend(figure, axes[0])
     title = _figures.protocol_title(protocol)
     name = f"curves-{protocol}"
     return [html.heading(title), html.figure(_plots.svg(figure, name, f"Curves of every tuned loss on {title}"))]
 
 
-def _styles(study: Study, rows: Sequence[Row]) -> dict[tuple[str, str, str], dict[str, object]]:
+def _styles(study: Study, rows: Sequence[Row]) -> dict[tuple[str, str, str], dict[str, Any]]:
     """The reference first, then by name: a loss looks the same in every figure of a report."""
     tuned = sorted(
         {(row.backbone, row.loss) for row in _rows.rows(study, "tuned")}, key=lambda k: (k[1] != study.reference, k)
     )
-    found = {}
-    for row in rows:
-        if row.role == "untrained":
-            found[row.role, row.backbone, row.loss] = {"color": _plots.GREY, "linestyle": ":", "marker": None}
-        else:
-            found[row.role, row.backbone, row.loss] = _plots.style(tuned.index((row.backbone, row.loss)))
-    return found
-
-
-def _label(row: Row, lines: Sequence[tuple[Row, object]]) -> str:
-    several = len({other.backbone for other, _ in lines}) > 1
-    return f"{row.name} ({row.backbone})" if several else row.name
+    grey = {"color": _plots.GREY, "linestyle": ":", "marker": None}
+    return {
+        (row.role, row.backbone, row.loss): (
+            grey if row.role == "untrained" else _plots.style(tuned.index((row.backbone, row.loss)))
+        )
+        for row in rows
+    }
 
 
 def _at(curve: Curve, x: str, y: str, grid: np.ndarray) -> np.ndarray:
@@ -82,9 +81,9 @@ def _at(curve: Curve, x: str, y: str, grid: np.ndarray) -> np.ndarray:
     return best[np.searchsorted(xs[order], grid, side="right")]
 
 
-def _band(ax: "Axes", x: np.ndarray, runs: np.ndarray, look: Mapping[str, object]) -> None:
+def _band(ax: "Axes", x: np.ndarray, runs: np.ndarray, look: Mapping[str, Any]) -> None:
     """The mean of (seeds, points) as a line in the band of its lowest and highest."""
-    ax.plot(x, runs.mean(axis=0), **look)  # type: ignore[arg-type]
+    ax.plot(x, runs.mean(axis=0), **look)
     if len(runs) > 1:
         ax.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=str(look["color"]), alpha=0.18, linewidth=0)
 
@@ -96,13 +95,13 @@ def _rates(found: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
     return grid, 100 * np.array([_at(curve, "far", "tar", grid * (1 + 1e-9)) for curve in found])
 
 
-def _roc(ax: "Axes", found: Sequence[Curve], look: Mapping[str, object]) -> None:
+def _roc(ax: "Axes", found: Sequence[Curve], look: Mapping[str, Any]) -> None:
     _band(ax, *_rates(found), {**look, "marker": None})
     ax.set(xscale="log", ylim=(0, 102), xlabel="false accept rate", ylabel="true accept rate, %")
     _plots.title(ax, "ROC")
 
 
-def _det(ax: "Axes", found: Sequence[Curve], look: Mapping[str, object]) -> None:
+def _det(ax: "Axes", found: Sequence[Curve], look: Mapping[str, Any]) -> None:
     grid, rates = _rates(found)
     seen = (rates < 100).all(axis=0)  # a logarithmic axis has no place for a rate of 0
     _band(ax, grid[seen], 100 - rates[:, seen], {**look, "marker": None})
@@ -111,7 +110,7 @@ def _det(ax: "Axes", found: Sequence[Curve], look: Mapping[str, object]) -> None
     _plots.log_ticks(ax.yaxis)
 
 
-def _cmc(ax: "Axes", found: Sequence[Curve], look: Mapping[str, object]) -> None:
+def _cmc(ax: "Axes", found: Sequence[Curve], look: Mapping[str, Any]) -> None:
     ranks = np.unique(np.concatenate([np.asarray(curve["rank"], float) for curve in found]))
     _band(ax, ranks, 100 * np.array([_at(curve, "rank", "rate", ranks) for curve in found]), look)
     ax.set(xscale="log", xlabel="rank", ylabel="identified within the rank, %")
@@ -119,7 +118,7 @@ def _cmc(ax: "Axes", found: Sequence[Curve], look: Mapping[str, object]) -> None
     _plots.title(ax, "CMC")
 
 
-def _distractors(ax: "Axes", found: Sequence[Curve], look: Mapping[str, object]) -> None:
+def _distractors(ax: "Axes", found: Sequence[Curve], look: Mapping[str, Any]) -> None:
     shared = sorted(set.intersection(*[set(curve["distractors"]) for curve in found]))
     rates = [dict(zip(curve["distractors"], curve["rank1"], strict=True)) for curve in found]
     _band(ax, np.array(shared), 100 * np.array([[rate[n] for n in shared] for rate in rates]), look)

@@ -1,6 +1,5 @@
 """Section: each loss against the reference by the two-way t interval, and the reference against itself."""
 
-
 from markupsafe import Markup
 
 from reports import _comparisons, _figures, _rows, _words
@@ -65,19 +64,15 @@ def _who(study: Study, line: Line) -> str:
     return _rows.label(study, f"{line.row.name} {_words.MINUS} {line.against.name}", line.row.backbone)
 
 
-Cells = list[html.Item | str | Markup]
-
-
-def _line(study: Study, line: Line, span: tuple[float, float], places: int, declared: bool) -> Cells:
+def _line(study: Study, line: Line, span: tuple[float, float], places: int, declared: bool) -> list[html.Shown]:
     who = _who(study, line)
     c = line.comparison
     if c is None:
         return [who, _words.DASH, _words.DASH, "", _words.DASH, _words.DASH, _words.DASH, "no comparison", _words.DASH]
-    interval = f"{_words.percent(c.low, places, sign=True)} to {_words.percent(c.high, places, sign=True)}"
     return [
         html.Item(who, who),
         html.Item(_words.percent(c.difference, places, sign=True), c.difference),
-        interval,
+        _words.interval(c.low, c.high, places),
         html.whisker(c.difference, c.low, c.high, span, 0.0),
         html.Item(_words.percent(c.se, places), c.se),
         html.Item(f"{c.df:.1f}", c.df),

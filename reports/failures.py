@@ -35,7 +35,7 @@ def render(records: Study) -> Markup:
     return html.join(parts)
 
 
-def _line(record: Record) -> list[html.Item | str | Markup]:
+def _line(record: Record) -> list[html.Shown]:
     trial = record.trial
     return [
         html.identifier(trial.id),

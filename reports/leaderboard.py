@@ -118,11 +118,11 @@ def _figure(study: Study, row: Row, metric: str, axis: _Axis, notes: html.Footno
     return html.Item(Markup("{}{}{}").format(item.html, whisker, error), item.sort)
 
 
-def _foot(study: Study, leading: Sequence[str], axes: dict[str, _Axis]) -> list[list[str | Markup]]:
+def _foot(study: Study, leading: Sequence[str], axes: dict[str, _Axis]) -> list[list[str]]:
     """Under the columns: the whiskers' axis, the minimum detectable effect, how often the protocol was scored."""
-    axis: list[str | Markup] = ["", "Axis of the whiskers, left to right", ""]
-    effect: list[str | Markup] = ["", "Smallest difference to the reference found with 80 % power", ""]
-    counted: list[str | Markup] = ["", "Times scored: by this study / by all in the ledger", ""]
+    axis: list[str] = ["", "Axis of the whiskers, left to right", ""]
+    effect: list[str] = ["", "Smallest difference to the reference found with 80 % power", ""]
+    counted: list[str] = ["", "Times scored: by this study / by all in the ledger", ""]
     for metric in leading:
         low, high = axes[metric].span
         axis.append(f"{_words.percent(low, 1)} {_words.DASH} {_words.percent(high, 1)}")

@@ -69,14 +69,11 @@ def _protocols(study: Study) -> Markup:
         for version, count in Counter(str(score.get("hash", "")) for score in scores).items():
             score = next(s for s in scores if str(s.get("hash", "")) == version)
             own, every = study.scorings(protocol, version)
-            overlap = score.get("overlap", {})
-            said = (
-                f"{overlap.get('verdict', 'unknown')}: {overlap['detail']}"
-                if overlap.get("detail")
-                else overlap.get("verdict", "unknown")
-            )
-            spec = html.code(json.dumps(score.get("spec", {}), sort_keys=True))
-            body.append([protocol, html.identifier(version), str(count), str(own), str(every), said, html.small(spec)])
+            overlap = {"verdict": "unknown", "detail": ""} | score.get("overlap", {})
+            said = ": ".join(word for word in (overlap["verdict"], overlap["detail"]) if word)
+            spec = html.small(html.code(json.dumps(score.get("spec", {}), sort_keys=True)))
+            counts = [str(count), str(own), str(every)]
+            body.append([protocol, html.identifier(version), *counts, said, spec])
     if not body:
         return Markup("")
     caption = (

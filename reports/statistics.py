@@ -19,6 +19,7 @@ from reports._sample import cluster_variance as cluster_variance
 LEVEL = 0.05
 POWER = 0.8
 SEEDS_FOR_A_VERDICT = 5
+PILOT = "pilot, no verdict"
 
 
 class TwoWay(NamedTuple):
@@ -69,7 +70,7 @@ class Comparison:
     def verdict(self) -> str:
         """`better`, `worse` or `tie`, said of A; `pilot, no verdict` below five seeds."""
         if self.pilot:
-            return "pilot, no verdict"
+            return PILOT
         if not self.significant:
             return "tie"
         return "better" if (self.difference > 0) == self.higher_is_better else "worse"

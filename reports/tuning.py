@@ -1,6 +1,6 @@
 """Section: what the searches cost and how their trials learned; whether every loss had the same budget."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 TITLE = "Tuning"
 ORDER = 60
+_SETTINGS = ("trials", "epochs", "sampler", "pruner")
 
 
 def render(records: Study) -> Markup:
@@ -26,12 +27,12 @@ def render(records: Study) -> Markup:
 
 def _settings(study: Study) -> Markup:
     tune = study.settings("tune")
-    shown = {key: tune[key] for key in ("trials", "epochs", "sampler", "pruner") if key in tune}
+    shown: dict[str, Any] = {key: tune[key] for key in _SETTINGS if key in tune}
     said = f" Settings: {_words.settings(shown)}." if shown else ""
     direction = "highest" if _figures.higher_is_better(study.objective) else "lowest"
     return html.paragraph(
-        f"Every search looked for the {direction} {_figures.full_title(study.objective)} on held-out training identities. "
-        f"No test figure was seen by any search.{said}"
+        f"Every search looked for the {direction} {_figures.full_title(study.objective)} on held-out training "
+        f"identities. No test figure was seen by any search.{said}"
     )
 
 
@@ -60,7 +61,7 @@ def _budget(study: Study, searches: dict[_tuning.Key, list[Record]]) -> Markup:
         )
     caption = (
         "Budget: training epochs of the search of one loss, those of pruned and failed trials counted, equal for all. "
-        "The finalists are repeated on further development seeds, because the best of many trials looks better than it is."
+        "The finalists are repeated on further development seeds: the best of many trials looks better than it is."
     )
     return html.table(columns, [body], caption=caption, sortable=True)
 
@@ -83,6 +84,8 @@ def _learning(study: Study, searches: dict[_tuning.Key, list[Record]]) -> Markup
 
 
 def _panel(ax: "Axes", study: Study, trials: list[Record]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     sign = 1 if _figures.higher_is_better(study.objective) else -1
     finished = [r for r in trials if r.state == "finished"]
     best = max(finished, key=lambda r: sign * _tuning.reached(r, study.objective), default=None)
@@ -96,4 +99,4 @@ def _panel(ax: "Axes", study: Study, trials: list[Record]) -> None:
         if record.state in ("pruned", "failed"):
             look = {"marker": "o", "markerfacecolor": "none"} if record.state == "pruned" else {"marker": "x"}
             ax.plot(epochs[-1:], percent[-1:], color=_plots.COLOURS[1], linestyle="none", **look)  # type: ignore[arg-type]
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -7,10 +7,16 @@ from reports import _markup as html
 from reports._caveats import caveats
 from reports._comparisons import Line
 from reports._study import Study
-from reports.statistics import SEEDS_FOR_A_VERDICT, Comparison
+from reports.statistics import PILOT, SEEDS_FOR_A_VERDICT
 
 TITLE = "Verdict"
 ORDER = 10
+_PHRASES = {
+    "better": "better than {reference}",
+    "worse": "worse than {reference}",
+    "tie": "tied with {reference}",
+    PILOT: f"shown without a verdict, which needs {SEEDS_FOR_A_VERDICT} seeds of both",
+}
 
 
 def render(records: Study) -> Markup:
@@ -31,48 +37,45 @@ def answer(study: Study) -> str:
         asked = sum(len(row.records) for row in tuned)
         how_far = f"{ended} of {asked} confirmation runs have ended" if asked else "no confirmation run was started"
         return f"There are no test figures yet: {how_far}."
-    lines = [line for line in _comparisons.against_reference(study, metric)]
+    lines = _comparisons.against_reference(study, metric)
     tests = [line for line in lines if line.comparison]
     name = _figures.full_title(metric)
     if not tests:
         refused = f" ({lines[0].refused})" if lines else ""
         return f"On {name} no loss can be compared with the reference {study.reference}{refused}."
-    if any(line.comparison.pilot for line in tests if line.comparison):
+    groups: dict[str, list[Line]] = {}
+    for line in tests:
+        groups.setdefault(line.comparison.verdict if line.comparison else "", []).append(line)
+    if set(groups) == {PILOT}:
         return _pilot(study, name, tests)
-    groups = {
-        word: [line for line in tests if line.comparison and line.comparison.verdict == word]
-        for word in ("better", "worse", "tie")
-    }
-    said = []
-    for word, phrase in (("better", "better than"), ("worse", "worse than"), ("tie", "tied with")):
-        if groups[word]:
-            each = _words.listing([_said(study, line) for line in groups[word]])
-            verb = "is" if len(groups[word]) == 1 else "are"
-            said.append(f"{each} {verb} {phrase} {study.reference}")
+    said = [_group(study, groups[word], phrase) for word, phrase in _PHRASES.items() if word in groups]
     return f"On {name}, {'; '.join(said)}."
 
 
 def _pilot(study: Study, name: str, tests: list[Line]) -> str:
-    seeds = min(line.comparison.seeds for line in tests if line.comparison)
-    each = _words.listing([_said(study, line) for line in tests])
+    seeds = _words.many(min(line.comparison.seeds for line in tests if line.comparison), "training seed")
     return (
-        f"Pilot, no verdict: with {_words.many(seeds, 'training seed')} a loss (a verdict needs {SEEDS_FOR_A_VERDICT}), "
-        f"the differences to {study.reference} on {name} are shown and nothing is claimed: {each}."
+        f"Pilot, no verdict: with {seeds} a loss (a verdict needs {SEEDS_FOR_A_VERDICT}), the differences to "
+        f"{study.reference} on {name} are shown and nothing is claimed: {_listed(study, tests)}."
     )
 
 
-def _said(study: Study, line: Line) -> str:
-    c = line.comparison
-    assert c is not None
-    places = _words.digits([c.se])
-    span = f"{_words.percent(c.low, places, sign=True)} to {_words.percent(c.high, places, sign=True)}"
-    return f"{_rows.label(study, line.row.name, line.row.backbone)} ({_words.percent(c.difference, places, sign=True)} points, 95 % interval {span}{_p(c)})"
+def _group(study: Study, lines: list[Line], phrase: str) -> str:
+    return f"{_listed(study, lines)} {'is' if len(lines) == 1 else 'are'} {phrase.format(reference=study.reference)}"
 
 
-def _p(c: Comparison) -> str:
-    if c.pilot:
-        return ""
-    return f", Holm p {'' if c.adjusted < 0.001 else '= '}{_words.p(c.adjusted)}"
+def _listed(study: Study, lines: list[Line]) -> str:
+    """Each loss with its difference, the interval and p; in a pilot without p, which would be read as a verdict."""
+    said = []
+    for line in lines:
+        c = line.comparison
+        assert c is not None
+        places = _words.digits([c.se])
+        numbers = [f"{_words.percent(c.difference, places, sign=True)} points"]
+        numbers.append(f"95 % interval {_words.interval(c.low, c.high, places)}")
+        numbers += [] if c.pilot else [f"Holm {_words.p_is(c.adjusted)}"]
+        said.append(f"{_rows.label(study, line.row.name, line.row.backbone)} ({', '.join(numbers)})")
+    return _words.listing(said)
 
 
 def sensitivity(study: Study) -> str:
@@ -81,17 +84,19 @@ def sensitivity(study: Study) -> str:
     size = _comparisons.detectable(study, metric) if metric else None
     if size is None:
         return ""
-    said = f"A true difference of {_words.percent(size, 1)} points would have been found with 80 % power, a smaller one more likely missed"
+    said = (
+        f"A true difference of {_words.percent(size, 1)} points would have been found with 80 % power, a smaller one "
+        "more likely missed"
+    )
     again = [line.comparison for line in _comparisons.against_itself(study, metric) if line.comparison]
     if not again:
         return f"{said}; there is no A/A row to check that by."
     worst = min(again, key=lambda c: c.p)
-    came = (
-        "is a tie, as it must be"
-        if not worst.significant
-        else "is NOT a tie, which happens by chance once in twenty and otherwise means a defect"
-    )
-    return f"{said}; the reference against itself on other seeds {came} (difference {_words.percent(worst.difference, sign=True)} points, p {'' if worst.p < 0.001 else '= '}{_words.p(worst.p)})."
+    came = "is NOT a tie, which happens by chance once in twenty and otherwise means a defect"
+    if not worst.significant:
+        came = "is a tie, as it must be"
+    numbers = f"difference {_words.percent(worst.difference, sign=True)} points, {_words.p_is(worst.p)}"
+    return f"{said}; the reference against itself on other seeds {came} ({numbers})."
 
 
 def scope(study: Study) -> str:

@@ -17,6 +17,7 @@ OWN = {
     "lmcl": {"margin": (0.0, 0.5), "margin_fraction": (0.05, 0.3)},
 }
 HASHES = {"lfw": "a1b2c3d4e5f60718", "ytf": "0f1e2d3c4b5a6978", "megaface": "1122334455667788"}
+UNNAMED = {"verdict": "unknown", "detail": "40 of 200 training identities have no name"}
 OBJECTIVE = "dev/accuracy"
 
 
@@ -62,15 +63,12 @@ def _search(folder: Path, name: str, loss: str, draw: np.random.Generator, broke
     for number in range(8):
         own = {}
         for key, (low, high) in OWN[loss].items():
-            own[key] = (
-                float(low * (high / low) ** draw.random())
-                if low > 0 and high / low > 8
-                else float(draw.uniform(low, high))
-            )
+            log = low > 0 and high / low > 8
+            own[key] = float(low * (high / low) ** draw.random()) if log else float(draw.uniform(low, high))
         trial = Trial(
-            study=name, stage="tune", role="search", number=number, seed=1, loss=loss, loss_options=Options(own), epochs=6,
-            holdout=0.2, learning_rate=float(10 ** draw.uniform(-2, -0.5)), weight_decay=float(10 ** draw.uniform(-4.3, -2.3)),
-            embedding_dim=64,
+            study=name, stage="tune", role="search", number=number, seed=1, loss=loss, loss_options=Options(own),
+            epochs=6, holdout=0.2, embedding_dim=64,
+            learning_rate=float(10 ** draw.uniform(-2, -0.5)), weight_decay=float(10 ** draw.uniform(-4.3, -2.3)),
         )  # fmt: skip
         top = LEVELS[loss] - 0.05 * (np.log10(trial.learning_rate) + 1.1) ** 2 + draw.normal(0, 0.004)
         done = 6 if number < 4 or number == 7 else 3
@@ -136,8 +134,8 @@ def _pairs(name: str, level: float, people: np.ndarray, draw: np.random.Generato
         "primary": f"{name}/accuracy",
         "spec": {"version": 1, "folds": 10},
         "hash": HASHES[name],
-        "overlap": {"verdict": "none" if name == "lfw" else "unknown", "detail": "" if name == "lfw" else "40 of 200 have no name"},
-    }  # fmt: skip
+        "overlap": {"verdict": "none", "detail": ""} if name == "lfw" else UNNAMED,
+    }
 
 
 def _identification(level: float, people: np.ndarray, draw: np.random.Generator) -> dict:
@@ -180,7 +178,8 @@ def _provenance() -> dict:
 def _facts(folder: Path, seeds: int) -> None:
     facts = {
         "name": folder.name, "losses": LOSSES, "backbones": ["cnn4"], "reference": "softmax", "primary": "lfw/accuracy",
-        "objective": OBJECTIVE, "protocols": [{"name": name} for name in HASHES], "confirm": {"seeds": seeds, "epochs": 10},
+        "objective": OBJECTIVE, "protocols": [{"name": name} for name in HASHES],
+        "confirm": {"seeds": seeds, "epochs": 10},
         "tune": {"trials": 8, "epochs": 6, "sampler": "tpe", "pruner": "median", "budget_epochs": 48},
         "command": f"facebench sweep {folder.name} --address inline",
     }  # fmt: skip

@@ -84,9 +84,10 @@ def test_one_fold_has_no_others_to_choose_the_threshold_on():
 
 def literal_tar(genuine, impostor, far):
     """The smallest threshold (among the scores, and infinity) whose FAR <= far, counted exactly."""
+    genuine, impostor = np.array(genuine), np.array(impostor)
     for t in [*sorted({*genuine, *impostor}), math.inf]:
-        if Fraction(sum(s >= t for s in impostor), len(impostor)) <= Fraction(str(far)):
-            return sum(s >= t for s in genuine) / len(genuine)
+        if Fraction(int((impostor >= t).sum()), len(impostor)) <= Fraction(str(far)):
+            return int((genuine >= t).sum()) / len(genuine)
     raise AssertionError("infinity accepts nobody")
 
 

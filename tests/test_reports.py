@@ -203,7 +203,7 @@ def test_what_comes_from_a_study_is_escaped(copy):
 
 def test_a_page_over_eight_megabytes_is_refused(copy, monkeypatch):
     monkeypatch.setattr(_write, "LARGEST", 1000)
-    with pytest.raises(RequestError, match="at most 0 MB.*fewer sections"):
+    with pytest.raises(RequestError, match=r"at most 0 MB.*fewer sections"):
         reports.write(copy)
     assert not (copy / "report").exists()
 
@@ -213,7 +213,7 @@ def test_a_folder_that_is_no_study_is_refused(tmp_path, make, words):
     folder = tmp_path / "runs" / "none"
     if make:
         folder.mkdir(parents=True)
-    with pytest.raises(RequestError, match=f"{words}.*runs/<study>"):
+    with pytest.raises(RequestError, match=rf"{words}.*runs/<study>"):
         reports.write(folder)
 
 

@@ -110,7 +110,7 @@ def test_the_order_of_seeds_and_of_clusters_does_not_matter():
 
 
 def test_what_all_seeds_and_losses_find_hard_cancels():
-    """A shift of one identity cluster that is shared by both sides changes nothing: clusters are crossed, not nested."""
+    """What shifts an identity cluster on both sides changes nothing: clusters are crossed with losses, not nested."""
     a, b = sample("A", seed=3), sample("B", seed=4)
     shift = np.linspace(-0.2, 0.2, a.clusters.shape[1])
     moved = compare(replace(a, clusters=a.clusters + shift), replace(b, clusters=b.clusters + shift))

@@ -30,7 +30,8 @@ def wave(x: Field) -> Field:
     """A smooth wave of period 1 between -1 and 1 (parabolic arcs)."""
     x = x - np.floor(x)
     left = np.minimum(x, 1 - x)  # 0 .. 0.5
-    return 1 - 16 * left * left + 16 * np.maximum(left - np.float32(0.25), 0) * (4 * left - 1)
+    late = np.maximum(left - np.float32(0.25), 0)
+    return 1 - 16 * left * left + 32 * late * late
 
 
 def speckle(x: Field, y: Field) -> Field:

@@ -1,0 +1,89 @@
+"""The protocols on the real lists: what they count is what the literature and the data's own README say."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import protocols
+
+DATA = Path(os.environ.get("FACEBENCH_DATA") or Path(__file__).parents[1] / "../shared/data").resolve()
+LFW = ["lfw_view2_aligned112.zip", "lfw_rest_aligned112.zip"]
+pytestmark = pytest.mark.skipif(
+    not (DATA / LFW[0]).exists(), reason=f"no real data at {DATA}: set FACEBENCH_DATA to the folder that holds {LFW[0]}"
+)
+
+
+def noisy(protocol, noise=1.3, width=64):
+    """Embeddings that know the people, with noise."""
+    random = np.random.default_rng(0)
+    place = np.unique(np.array(protocol.people), return_inverse=True)[1]
+    rows = random.normal(size=(place.max() + 1, width))[place] + noise * random.normal(size=(len(place), width))
+    return rows.astype(np.float32)
+
+
+def test_lfw_view_2():
+    protocol = protocols.create("lfw", root=DATA, pairs="protocols/lfw_pairs.txt", images=LFW[:1])
+    answer = protocol.score(noisy(protocol))
+    assert answer.counts["images"] == 7_701 and answer.counts["people"] == 4_281
+    assert (answer.counts["pairs"], answer.counts["genuine"], answer.counts["impostor"]) == (6_000, 3_000, 3_000)
+    assert len(answer.clusters["lfw/accuracy"].values) == 10 and "lfw/accuracy" not in answer.marks, "people are disjoint"
+    assert "3 false accepts" in answer.marks["lfw/tar_at_far_1e-3"]
+    assert 0.9 < answer.metrics["lfw/accuracy"] < 1
+    loose = protocols.create("lfw", root=DATA, pairs="protocols/lfw_pairs.txt")
+    assert loose.images == protocol.images and loose.hash == protocol.hash
+
+
+def test_lfw_view_1_is_shown_with_the_threshold_of_its_training_pairs():
+    files = ["protocols/lfw_pairsDevTrain.txt", "protocols/lfw_pairsDevTest.txt"]
+    protocol = protocols.create("lfw", root=DATA, pairs=files, images=LFW)
+    answer = protocol.score(noisy(protocol))
+    assert protocol.primary == "lfw-view1/accuracy" and 0.9 < answer.metrics[protocol.primary] < 1
+    assert (answer.counts["pairs"], len(protocol.train.same)) == (1_000, 2_200)
+
+
+def test_ytf_pairs_that_are_covered():
+    zipped = "ytf_subset_aligned112.zip"
+    protocol = protocols.create("ytf", root=DATA, splits=f"{zipped}/splits_covered.csv", images=[zipped])
+    answer = protocol.score(noisy(protocol))
+    assert (answer.counts["pairs"], answer.counts["genuine"], answer.counts["impostor"]) == (1_426, 1_150, 276)
+    assert protocol.primary == "ytf/auc" and "unbalanced" in answer.undefined["ytf/accuracy"]
+    assert answer.undefined["ytf/tar_at_far_1e-3"] == "FAR 1e-03 is undefined on 276 impostor pairs"
+
+
+def test_the_official_ytf_splits_are_balanced_and_their_people_disjoint(tmp_path):
+    from bench.protocols import _lists, ytf
+
+    table = ytf._parse(_lists.read(DATA, "protocols/ytf_splits.txt.gz"), "ytf_splits.txt.gz")
+    videos = sorted({video for _, first, second, _ in table for video in (first, second)})
+    (tmp_path / "images.txt").write_text("\n".join(f"{video}/0.jpg" for video in videos))
+    protocol = protocols.create("ytf", root=tmp_path, splits=DATA / "protocols/ytf_splits.txt.gz")
+    assert len(protocol.pairs.same) == 5_000 and protocol.unbalanced() is None and protocol.pairs.shared_people == 0
+
+
+def test_megaface_of_lfw_people():
+    protocol = protocols.create("megaface", root=DATA, images=LFW)
+    answer = protocol.score(noisy(protocol))
+    counts = answer.counts
+    assert (counts["probes"], counts["probe_identities"], counts["trials"]) == (3_241, 423, 23_468)
+    assert round(counts["effective_identities"]) == 328
+    assert counts["distractors"] == 13_233 - sum(protocol_images_per_probe_person(protocol))
+    assert counts["impostor"] == counts["probes"] * counts["distractors"]
+    assert "megaface/rank1" not in answer.marks and len(answer.clusters["megaface/rank1"].values) == 423
+    assert 0.3 < answer.metrics["megaface/rank1"] < 1
+
+
+def protocol_images_per_probe_person(protocol):
+    """All LFW images of the probe people, more than the ten that are probes, from LFW's own list of names."""
+    probe_people = set(protocol.people[: protocol.probes])
+    table = (line.split() for line in (DATA / "protocols/lfw_names.txt").read_text().splitlines())
+    return [int(count) for name, count in table if name in probe_people]
+
+
+def test_uncapped_megaface_of_lfw_is_one_mans_figure_and_marked():
+    protocol = protocols.create("megaface", root=DATA, images=LFW, max_images=1_000)
+    answer = protocol.score(noisy(protocol, width=16))
+    assert answer.counts["trials"] == 478_966
+    assert answer.counts["largest_identity_share"] == pytest.approx(0.585, abs=5e-4)
+    assert "2.8 effective identities, the largest has 58.5% of the trials" in answer.marks["megaface/rank1"]
