@@ -31,7 +31,8 @@ test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 bench: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/performance --benchmark-only
+	@mkdir -p runs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/performance --benchmark-only --benchmark-json=runs/bench.json
 
 check: setup
 	$(BIN)/ruff check .

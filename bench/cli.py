@@ -131,15 +131,15 @@ def sync(study: Annotated[str, typer.Argument(help="the study's name")]) -> None
 
     _study_folder(study)
     sent = tracking.sync(study)
-    typer.echo(f"{study}: {sent} trials are complete in MLflow")
+    typer.echo(f"{study}: {sent} trials sent to {tracking.uri()}")
 
 
 @app.command()
 def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
     """Open the MLflow UI on the runs of this folder, on 127.0.0.1."""
-    from bench import tracking
+    from bench import ui as server
 
-    tracking.ui(port)
+    server.serve(port)
 
 
 @app.command()
