@@ -1,14 +1,12 @@
-"""The figures against literal float64 references (loops, as the definitions read), and facts that must hold."""
+"""The figures of scores against loops over their definitions, and facts that must hold."""
 
 import math
-from fractions import Fraction
 
 import numpy as np
 import pytest
+from literal import literal_auc, literal_eer, literal_tar, literal_threshold
 
 from bench import metrics
-from bench.metrics import cosine
-from bench.metrics.gallery import error_bound
 from bench.metrics.verification import allowed_false_accepts
 
 SEEDS = range(6)
@@ -23,15 +21,6 @@ def scored_pairs(seed, count=60, levels=8):
 
 
 # --- folds ---
-
-
-def literal_threshold(scores, same):
-    distinct = sorted(set(scores))
-    middles = [(a + b) / 2 for a, b in zip(distinct, distinct[1:], strict=False)]
-    candidates = [-math.inf, *middles, math.inf]
-    right = [sum((s > t) == y for s, y in zip(scores, same, strict=True)) for t in candidates]
-    best = [t for t, r in zip(candidates, right, strict=True) if r == max(right)]
-    return best[(len(best) - 1) // 2]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -82,15 +71,6 @@ def test_one_fold_has_no_others_to_choose_the_threshold_on():
 # --- verification ---
 
 
-def literal_tar(genuine, impostor, far):
-    """The smallest threshold (among the scores, and infinity) whose FAR <= far, counted exactly."""
-    genuine, impostor = np.array(genuine), np.array(impostor)
-    for t in [*sorted({*genuine, *impostor}), math.inf]:
-        if Fraction(int((impostor >= t).sum()), len(impostor)) <= Fraction(str(far)):
-            return int((genuine >= t).sum()) / len(genuine)
-    raise AssertionError("infinity accepts nobody")
-
-
 @pytest.mark.parametrize("far", [0.01, 0.05, 0.1, 0.3, 1.0])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_tar_at_far_equals_the_literal_rule(seed, far):
@@ -113,31 +93,19 @@ def test_a_far_on_a_handful_is_marked_with_its_count():
 
 
 def test_the_allowed_false_accepts_are_exact_in_decimals():
-    assert [allowed_false_accepts(far, n) for far, n in [(1e-3, 3000), (1e-6, 10**6), (0.1, 29), (0.29, 100)]] == [3, 1, 2, 29]
+    assert [allowed_false_accepts(far, n) for far, n in [(1e-3, 3000), (1e-6, 10**6), (0.1, 29), (0.29, 100)]] == [
+        3,
+        1,
+        2,
+        29,
+    ]
     assert math.floor(0.29 * 100) == 28  # what floating arithmetic would say
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_auc_counts_ties_half(seed):
     scores, same = scored_pairs(seed)
-    genuine, impostor = scores[same], scores[~same]
-    wins = sum((g > i) + 0.5 * (g == i) for g in genuine for i in impostor)
-    assert metrics.Sorted.of(scores, same).roc().auc() == wins / (len(genuine) * len(impostor))
-
-
-def literal_eer(genuine, impostor):
-    """Walk the exact points down from the highest threshold; cut the first segment that reaches FAR >= FRR."""
-    before = (Fraction(0), Fraction(1))
-    for t in sorted({*genuine, *impostor}, reverse=True):
-        after = (
-            Fraction(sum(s >= t for s in impostor), len(impostor)),
-            Fraction(sum(s < t for s in genuine), len(genuine)),
-        )
-        if after[0] >= after[1]:
-            share = (before[1] - before[0]) / ((before[1] - before[0]) + (after[0] - after[1]))
-            return float(before[0] + share * (after[0] - before[0]))
-        before = after
-    raise AssertionError("the lowest threshold accepts everybody")
+    assert metrics.Sorted.of(scores, same).roc().auc() == literal_auc(scores.tolist(), same.tolist())
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -147,7 +115,9 @@ def test_eer_equals_the_literal_rule(seed):
     assert metrics.Sorted.of(scores, same).roc().eer() == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize(("genuine", "impostor", "eer"), [([2, 3], [0, 1], 0), ([1, 1], [1, 1], 0.5), ([0, 1], [2, 3], 1)])
+@pytest.mark.parametrize(
+    ("genuine", "impostor", "eer"), [([2, 3], [0, 1], 0), ([1, 1], [1, 1], 0.5), ([0, 1], [2, 3], 1)]
+)
 def test_eer_of_known_cases(genuine, impostor, eer):
     roc = metrics.Sorted.of(np.array(genuine + impostor, float), np.array([True] * 2 + [False] * 2)).roc()
     assert roc.eer() == eer
@@ -178,7 +148,7 @@ def test_the_jackknife_is_the_figure_of_the_pairs_that_remain():
     scores, same = scored_pairs(3, 400)
     random = np.random.default_rng(3)
     first, second = random.integers(0, 7, 400), random.integers(0, 7, 400)
-    figures = {"auc": metrics.Roc.auc, "eer": metrics.Roc.eer, "tar": lambda roc: roc.tar_at_far(0.1)[0]}
+    figures = {"auc": metrics.Roc.auc, "eer": metrics.Roc.eer, "tar": lambda roc: roc.tar_at_far(0.1)}
     found = metrics.jackknife_roc(metrics.Sorted.of(scores, same), first, second, figures)
     assert {clusters.kind for clusters in found.values()} == {"jackknife"}
     for label in range(7):
@@ -221,118 +191,3 @@ def test_effective_identities_and_macro_average():
     assert metrics.Shares.of(np.arange(30)).mark() is None
     macro, each = metrics.macro_average(np.array([1, 1, 1, 0, 0, 0, 1, 1, 0, 0]), owners)
     assert each.tolist() == [0.5, 0.0, 1.0] and macro == 0.5
-
-
-# --- the search ---
-
-
-def gallery_case(seed, scale=1.0):
-    """Probes of 6 people with 1 to 5 images, and distractors with exact ties, copies of probes and zero rows."""
-    random = np.random.default_rng(seed)
-    people = np.repeat(np.arange(6), [1, 5, 3, 2, 4, 2])
-    random.shuffle(people)
-    centres = random.normal(size=(6, 16))
-    probes = centres[people] + scale * random.normal(size=(len(people), 16))
-    distractors = centres[random.integers(0, 6, 300)] * 0.5 + random.normal(size=(300, 16))
-    distractors[40:60] = probes[random.integers(0, len(people), 20)]  # ties with mates
-    distractors[100:105] = 0
-    distractors[200:220] = 3 * distractors[180:200]
-    probes[2] = 0
-    return probes.astype(np.float32), people, distractors.astype(np.float32)
-
-
-def literal_cosine(a, b):
-    lengths = math.sqrt(math.fsum(x * x for x in a)) * math.sqrt(math.fsum(x * x for x in b))
-    return round(math.fsum(x * y for x, y in zip(a, b, strict=True)) / lengths, 12) if lengths else 0.0
-
-
-@pytest.fixture(scope="module")
-def literal_search():
-    """(case, trials, their counts of >= and > in each nested gallery, genuine scores, all impostor scores) by loops."""
-    probes, people, distractors = gallery_case(0)
-    wide = [[float(x) for x in row] for row in probes], [[float(x) for x in row] for row in distractors]
-    impostor = np.array([[literal_cosine(p, d) for d in wide[1]] for p in wide[0]])
-    trials = [(i, j) for i in range(len(people)) for j in range(len(people)) if i != j and people[i] == people[j]]
-    mates = [literal_cosine(wide[0][i], wide[0][j]) for i, j in trials]
-    return (probes, people, distractors), trials, mates, impostor
-
-
-@pytest.mark.parametrize("chunk", [None, 1, 7, 64])
-def test_the_search_counts_what_loops_count(literal_search, chunk):
-    (probes, people, distractors), trials, mates, impostor = literal_search
-    found = metrics.search(probes, people, distractors, (10, 100, 300), depth=20, chunk=chunk)
-    assert list(zip(found.probe.tolist(), found.mate.tolist(), strict=True)) == trials
-    for size in (10, 100, 300):
-        as_good = [min(20, int((impostor[i, :size] >= s).sum())) for (i, _), s in zip(trials, mates, strict=True)]
-        above = [min(20, int((impostor[i, :size] > s).sum())) for (i, _), s in zip(trials, mates, strict=True)]
-        assert found.better[size].tolist() == as_good
-        assert found.above[size].tolist() == above
-    assert (found.better[300] > found.above[300]).any(), "the case must hold ties"
-
-
-@pytest.mark.parametrize("far", [1e-3, 1e-2, 0.1])
-def test_the_search_has_the_exact_tar_with_and_without_each_cluster(literal_search, far):
-    (probes, people, distractors), trials, mates, impostor = literal_search
-    found = metrics.search(probes, people, distractors, (300,), largest_far=0.1, chunk=50)
-    once = [(i, s) for (i, j), s in zip(trials, mates, strict=True) if i < j]
-    for left_out in [None, *range(6)]:
-        genuine = [s for i, s in once if people[i] != left_out]
-        rest = impostor[[p != left_out for p in people]].ravel().tolist()
-        roc = found.roc(without=left_out)
-        assert (roc.genuine, roc.impostors) == (len(genuine), len(rest))
-        assert roc.tar_at_far(far)[0] == literal_tar(genuine, rest, far)
-
-
-def test_the_order_decides_the_nested_galleries(literal_search):
-    (probes, people, distractors), *_ = literal_search
-    order = np.random.default_rng(1).permutation(300)
-    by_order = metrics.search(probes, people, distractors, (50, 300), order=order)
-    by_hand = metrics.search(probes, people, distractors[order], (50, 300))
-    for size in (50, 300):
-        assert by_order.better[size].tolist() == by_hand.better[size].tolist()
-
-
-@pytest.mark.parametrize("gap", [1e-6, 1e-9])
-def test_differences_below_float32_are_decided_in_float64(gap):
-    """Every distractor beats, or is beaten by, the mate by less than float32 can see."""
-    width, count = 64, 400
-    random = np.random.default_rng(0)
-    probe = np.zeros(width)
-    probe[0] = 1.0
-    beats = random.random(count) < 0.5
-    cosines = 0.6 + np.where(beats, gap, -gap)
-    aside = random.normal(size=(count + 1, width - 1))
-    aside /= np.linalg.norm(aside, axis=1, keepdims=True)
-    rows = [np.concatenate([[c], math.sqrt(1 - c * c) * a]) for c, a in zip([0.6, *cosines], aside, strict=True)]
-    probes, distractors = np.stack([probe, rows[0]]), np.stack(rows[1:])
-    assert gap < error_bound(width)
-    found = metrics.search(probes, np.array([0, 0]), distractors, (count,), depth=count, chunk=33)
-    assert found.better[count][0] == beats.sum()
-    few = metrics.search(probes, np.array([0, 0]), distractors, (count,), depth=count, chunk=400)
-    assert few.better[count].tolist() == found.better[count].tolist()
-
-
-@pytest.mark.parametrize("kind", ["constant", "one direction", "zero"])
-def test_a_collapsed_network_has_no_hit_at_any_chunk(kind):
-    lengths = {"constant": np.ones(220), "one direction": np.random.default_rng(0).uniform(0.1, 9, 220), "zero": np.zeros(220)}
-    rows = lengths[kind][:, None] * np.linspace(-1, 2, 32)
-    for chunk in (None, 3):
-        found = metrics.search(rows[:20], np.repeat(np.arange(5), 4), rows[20:], (10, 200), chunk=chunk)
-        assert (found.better[10] == 10).all() and (found.above[200] == 0).all()
-        assert found.roc().tar_at_far(1e-3) == (0.0, 0)
-
-
-def test_cosines_are_those_of_the_rows_alone():
-    random = np.random.default_rng(0)
-    rows = random.normal(size=(50, 700)).astype(np.float32)
-    rows[7] = 0
-    vectors = cosine.Vectors.of(rows)
-    first, second = random.integers(0, 50, (2, 2000))
-    found = cosine.scores(vectors, first, vectors, second)
-    for i in range(0, 2000, 97):
-        a, b = rows[first[i]].astype(float).tolist(), rows[second[i]].astype(float).tolist()
-        assert found[i] == pytest.approx(literal_cosine(a, b), abs=1e-11)
-        alone = cosine.scores(vectors, first[i : i + 1], vectors, second[i : i + 1])
-        assert alone[0] == found[i]
-    assert (found[(first == 7) | (second == 7)] == 0).all()
-    assert (found[(first == second) & (first != 7)] == 1).all()

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def noisy(protocol, noise=1.3, width=64):
+def noisy(protocol, noise=1.0, width=64):
     """Embeddings that know the people, with noise."""
     random = np.random.default_rng(0)
     place = np.unique(np.array(protocol.people), return_inverse=True)[1]
@@ -28,7 +28,9 @@ def test_lfw_view_2():
     answer = protocol.score(noisy(protocol))
     assert answer.counts["images"] == 7_701 and answer.counts["people"] == 4_281
     assert (answer.counts["pairs"], answer.counts["genuine"], answer.counts["impostor"]) == (6_000, 3_000, 3_000)
-    assert len(answer.clusters["lfw/accuracy"].values) == 10 and "lfw/accuracy" not in answer.marks, "people are disjoint"
+    assert len(answer.clusters["lfw/accuracy"].values) == 10 and "lfw/accuracy" not in answer.marks, (
+        "people are disjoint"
+    )
     assert "3 false accepts" in answer.marks["lfw/tar_at_far_1e-3"]
     assert 0.9 < answer.metrics["lfw/accuracy"] < 1
     loose = protocols.create("lfw", root=DATA, pairs="protocols/lfw_pairs.txt")

@@ -1,4 +1,4 @@
-"""Figures of verification and identification, from scores or embeddings: numpy in, numbers out, exact, with their spread."""
+"""Figures of verification and identification with their spread: numpy in, numbers out, exact."""
 
 from bench.metrics.folds import FoldAccuracy, best_threshold, fold_accuracy
 from bench.metrics.gallery import Search, search

@@ -1,8 +1,8 @@
 """Cosine similarity in float64, the score of every protocol.
 
-A score is rounded to 12 decimals: the rounding errors of a float64 dot product of thousands of numbers stay below that, so
-embeddings that point the same way tie exactly, whatever their lengths, and a score depends on its two rows alone, never on
-the block, the chunk or the number of threads that it was computed with.
+A score is rounded to 12 decimals: the rounding errors of a float64 dot product of thousands of numbers stay below that,
+so embeddings that point the same way tie exactly, whatever their lengths, and a score depends on its two rows alone,
+never on the block, the chunk or the number of threads that it was computed with.
 """
 
 from collections.abc import Iterator

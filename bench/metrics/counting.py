@@ -1,8 +1,9 @@
 """Counting scores above many levels in a stream: what `gallery.search` keeps instead of the scores.
 
-A level is the score of a genuine pair. Of the impostor scores only their places between the levels matter, so a histogram
-over the places is an exact summary of any number of them. A level that has been passed often enough is closed: it can no longer
-be a hit at any rank (or be accepted at any FAR) that is asked for, and scores below the lowest open level need not be looked at.
+A level is the score of a genuine pair. Of the impostor scores only their places between the levels matter, so a
+histogram over the places is an exact summary of any number of them. A level that has been passed often enough is
+closed: it can no longer be a hit at any rank (or be accepted at any FAR) that is asked for, and scores below the lowest
+open level need not be looked at.
 """
 
 import numpy as np

@@ -1,9 +1,9 @@
 """Probes against a gallery of distractors, in one pass over the distractors and in memory that does not grow with them.
 
-One float32 matrix product per chunk of distractors goes into a reused buffer. Its rounding error has a rigorous bound, so it
-decides all comparisons but those within that bound of a genuine score; these pairs are scored again, one by one, in float64
-(`cosine.scores`), or by a float64 product where they are many, as of a network that maps everything to nearly one point. So
-every count is that of the float64 scores, and depends neither on the chunks nor on the threads.
+One float32 matrix product per chunk of distractors goes into a reused buffer. Its rounding error has a rigorous bound,
+so it decides all comparisons but those within that bound of a genuine score; these pairs are scored again, one by one,
+in float64 (`cosine.scores`), or by a float64 product where they are many, as of a network that maps everything to
+nearly one point. So every count is that of the float64 scores, and depends neither on the chunks nor on the threads.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.metrics import cosine
-from bench.metrics.counting import ImpostorCounts, MateCounts
 from bench.metrics.cosine import Vectors
+from bench.metrics.counting import ImpostorCounts, MateCounts
 from bench.metrics.verification import Roc, allowed_false_accepts
 
 _CHUNK = 1 << 22  # scores made at a time: a buffer of 16 MB
@@ -24,8 +24,8 @@ class Search:
     """What the pass has counted.
 
     Attributes:
-        probe, mate: (T,) rows of the probe and of the sole gallery image of its person, for each trial: all ordered pairs of
-            images of one person, M(M-1) for a person with M.
+        probe, mate: (T,) rows of the probe and of the sole gallery image of its person, for each trial: all ordered
+            pairs of images of one person, M(M-1) for a person with M.
         mate_scores: (T,) their scores.
         better: gallery size -> (T,) distractors that score >= the mate, cut off at `depth` (ties lose).
         above: the same with > (ties win).
@@ -52,7 +52,7 @@ class Search:
         return len(self.genuine_clusters)
 
     def roc(self, without: int | None = None) -> Roc:
-        """The strict end of the ROC of probe x distractor impostors (one point a genuine score), without one cluster if asked."""
+        """The strict end of the ROC over probe x distractor, a point a genuine score; without one cluster if asked."""
         keep = self.genuine_clusters != (-1 if without is None else without)
         others = np.arange(len(self.impostors)) != (-1 if without is None else without)
         falling = self.genuine[::-1]
@@ -166,10 +166,10 @@ class _Pass:
 
 
 def error_bound(width: int) -> float:
-    """How far a float32 dot product of two rounded unit vectors of `width` numbers can lie from the rounded float64 score.
+    """How far a float32 dot product of unit vectors of `width` numbers can lie from their rounded float64 score.
 
-    The classical bound (Higham, Accuracy and Stability of Numerical Algorithms, 3.1): width * u for the sum in any order, 2 u
-    for rounding the vectors; 6 u more cover the comparison in float32 and the float64 side.
+    The classical bound (Higham, Accuracy and Stability of Numerical Algorithms, 3.1): width * u for the sum in any
+    order, 2 u for rounding the vectors; 6 u more cover the comparison in float32 and the float64 side.
     """
     return 1.01 * (width + 8) * 2.0**-24
 

@@ -43,7 +43,7 @@ def cmc(better: np.ndarray, depth: int) -> np.ndarray:
 
 
 def macro_average(hits: np.ndarray, owners: np.ndarray) -> tuple[float, np.ndarray]:
-    """The mean over identities of each identity's share of hits, and those shares in the order of the sorted identities."""
+    """The mean over identities of each identity's share of hits; and those shares, in the order of the identities."""
     place = np.unique(owners, return_inverse=True)[1]
     shares = np.bincount(place, weights=hits.astype(float)) / np.bincount(place)
     return float(shares.mean()), shares

@@ -1,4 +1,4 @@
-"""The identity part of a figure's variance: the figure again with one cluster of people left out (statistics page, 4)."""
+"""The identity part of a figure's variance: the figure again with one cluster of people left out."""
 
 from collections.abc import Callable, Mapping
 
@@ -13,9 +13,9 @@ MOST_CLUSTERS = 100
 def person_clusters(weights: Mapping[int, float], at_most: int = MOST_CLUSTERS) -> dict[int, int]:
     """Person (number in the order of the names) -> cluster number, from each person's weight (say, number of images).
 
-    A cluster is one person, or several whole people where there are more than `at_most`: dealt out in falling order of weight,
-    then by number, which is deterministic and balanced. (A delete-a-group jackknife over 100 groups estimates the same
-    variance as one over thousands of people, with 99 degrees of freedom.)
+    A cluster is one person, or several whole people where there are more than `at_most`: dealt out in falling order of
+    weight, then by number, which is deterministic and balanced. (A delete-a-group jackknife over 100 groups estimates
+    the same variance as one over thousands of people, with 99 degrees of freedom.)
     """
     ranked = sorted(weights, key=lambda person: (-weights[person], person))
     return {person: place % at_most for place, person in enumerate(ranked)}
@@ -48,7 +48,7 @@ def jackknife_roc(
 
 
 def jackknife_mean(values: np.ndarray, owners: np.ndarray) -> Clusters | None:
-    """The mean of `values` (n,) with one of their `owners` (n,) left out at a time; None where there is only one owner."""
+    """The mean of `values` (n,) with one of their `owners` (n,) left out at a time; None where there is one owner."""
     labels, place = np.unique(owners, return_inverse=True)
     if len(labels) < 2:
         return None

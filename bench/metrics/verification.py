@@ -39,7 +39,8 @@ class Roc:
     def eer(self) -> float:
         """The equal error rate: where FAR = FRR on the straight line between the two neighbouring exact points.
 
-        (The points are those at the distinct scores, before them FAR 0, FRR 1; one step may hold tied pairs of both kinds.)
+        (The points are those at the distinct scores, before them FAR 0, FRR 1; one step may hold tied pairs of both
+        kinds.)
         """
         far = np.concatenate([[0.0], self.false_accepts / self.impostors])
         frr = np.concatenate([[1.0], 1 - self.true_accepts / self.genuine])
@@ -48,13 +49,11 @@ class Roc:
         share = gap_before / (gap_before + gap_after)
         return float(far[after - 1] + share * (far[after] - far[after - 1]))
 
-    def tar_at_far(self, far: float) -> tuple[float, int]:
-        """The share of genuine pairs accepted at the smallest threshold whose FAR <= `far`, and the false accepts there."""
+    def tar_at_far(self, far: float) -> float:
+        """The share of genuine pairs accepted at the smallest threshold whose FAR is at most `far`, counted exactly."""
         allowed = allowed_false_accepts(far, self.impostors)
         last = int(np.searchsorted(self.false_accepts, allowed, side="right")) - 1
-        if last < 0:
-            return 0.0, 0
-        return int(self.true_accepts[last]) / self.genuine, int(self.false_accepts[last])
+        return int(self.true_accepts[last]) / self.genuine if last >= 0 else 0.0
 
     def curve(self, at_most: int = 500) -> dict[str, list[float]]:
         """Columns `far`, `tar` and `threshold`: exact points, thinned evenly in log FAR and in TAR, rising in both."""
@@ -110,7 +109,7 @@ class Sorted:
 
 
 def allowed_false_accepts(far: float, impostors: int) -> int:
-    """The largest number of false accepts whose share of `impostors` is at most `far`, in exact arithmetic on its decimals."""
+    """The largest number of false accepts whose share of `impostors` is at most `far`, exact in decimals."""
     return math.floor(Fraction(repr(float(far))) * impostors)
 
 
@@ -137,17 +136,16 @@ class Rate:
 
 def rate_at_far(roc: Roc, far: float) -> Rate:
     """`Roc.tar_at_far`, refused below one impostor pair and marked below 30 (in exact arithmetic)."""
-    if allowed_false_accepts(far, roc.impostors) < 1:
+    allowed = allowed_false_accepts(far, roc.impostors)
+    if allowed < 1:
         return Rate(None, undefined=f"FAR {far:.0e} is undefined on {roc.impostors:,} impostor pairs")
-    value, false_accepts = roc.tar_at_far(far)
     if Fraction(repr(float(far))) * roc.impostors >= FEW_FALSE_ACCEPTS:
-        return Rate(value)
-    return Rate(
-        value, mark=f"hangs on {false_accepts} false accepts (FAR {far:.0e} of {roc.impostors:,} impostor pairs)"
-    )
+        return Rate(roc.tar_at_far(far))
+    count = f"{allowed} false accept{'s' if allowed > 1 else ''}"
+    return Rate(roc.tar_at_far(far), mark=f"hangs on {count} (FAR {far:.0e} of {roc.impostors:,} impostor pairs)")
 
 
 def tar_at_far(genuine: np.ndarray, impostor: np.ndarray, far: float) -> Rate:
-    """The share of `genuine` scores accepted (score >= t), t the smallest threshold whose share of `impostor` scores is <= `far`."""
+    """The share of `genuine` >= t, t the smallest threshold that at most the share `far` of `impostor` reaches."""
     same = np.arange(len(genuine) + len(impostor)) < len(genuine)
     return rate_at_far(Sorted.of(np.concatenate([genuine, impostor]), same).roc(), far)

@@ -3,8 +3,8 @@
     protocol = protocols.create("lfw", root="data/lfw")
     scores = protocol.score(embeddings)          # row i belongs to protocol.images[i]
 
-A protocol touches no pixel: it names its images (`images`, `people`), says exactly what it does (`spec`, `hash`) and which of
-its figures ranks (`primary`).
+A protocol touches no pixel: it names its images (`images`, `people`), says exactly what it does (`spec`, `hash`) and
+which of its figures ranks (`primary`).
 """
 
 import inspect
@@ -62,7 +62,8 @@ def create(name: str, root: str | Path | Mapping[str, str] = ".", **options: Any
     """The protocol `name`, from the lists in the folder `root` (or from a mapping of file name -> text).
 
     Raises:
-        RequestError: an unknown name or option (the sentence lists the known ones), or lists that are missing or malformed.
+        RequestError: an unknown name or option (the sentence lists the known ones), or lists that are missing or
+            malformed.
     """
     try:
         module = _entries.find(__name__, name)

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,10 @@ def read(root: Root, file: str | Path, instead: str = "") -> str:
         return root[str(file)]
     path = Path(root) / file
     data = _bytes(path, instead)
-    if path.suffix == ".gz":
-        data = gzip.decompress(data)
-    return data.decode("utf-8-sig")
+    try:
+        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise RequestError(f"{path} is no list: expected UTF-8 text, or such text packed by gzip ({error})") from error
 
 
 def _bytes(path: Path, instead: str) -> bytes:
@@ -50,9 +52,8 @@ def _bytes(path: Path, instead: str) -> bytes:
                 return Tree(parent).read(member)
             except KeyError:
                 raise RequestError(f"no file {member!r} in {parent}: check the path of the protocol's list") from None
-    raise RequestError(
-        f"no list file at {path}: check the protocol's root and the name of the list{instead and f', or give {instead}'}"
-    )
+    instead = instead and f", or give {instead}"
+    raise RequestError(f"no list file at {path}: check the protocol's root and the name of the list{instead}")
 
 
 def lines(text: str) -> list[str]:
@@ -162,6 +163,17 @@ def unique(names: Sequence[str], where: str) -> tuple[str, ...]:
     if not seen:
         raise RequestError(f"{where} lists no images")
     return tuple(names)
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """An option that is a whole number.
+
+    Raises:
+        RequestError: it is none, or below `least`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise RequestError(f"{name} is a whole number from {least} on, got {value!r}")
+    return value
 
 
 def sha256(names: str | Sequence[str]) -> str:

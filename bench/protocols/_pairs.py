@@ -80,8 +80,8 @@ def checked(embeddings: np.ndarray, images: Sequence[str], protocol: str) -> np.
     if not finite.all():
         row = int(np.argmin(finite))
         raise RequestError(
-            f"{int((~finite).sum())} of {len(array):,} embeddings for {protocol} hold nan or infinity, the first is row {row} "
-            f"({images[row]})"
+            f"{int((~finite).sum())} of {len(array):,} embeddings for {protocol} hold nan or infinity, "
+            f"the first is row {row} ({images[row]})"
         )
     if array.dtype.itemsize > 4:  # squares of float64 can overflow; lengths do not matter
         largest = np.abs(array).max(axis=1, keepdims=True)
@@ -99,8 +99,7 @@ def accuracy(name: str, scores: np.ndarray, pairs: Pairs) -> Scores:
         marks[f"{name}/accuracy"] = (
             f"the folds share {shared} people: they are not independent, its spread is too small"
         )
-    curves = {"folds": {"accuracy": found.accuracies.tolist(), "threshold": found.thresholds.tolist()}}
-    return Scores(metrics, marks=marks, clusters=clusters, curves=curves)
+    return Scores(metrics, marks=marks, clusters=clusters, raw={"thresholds": found.thresholds})
 
 
 def verification(name: str, scores: np.ndarray, pairs: Pairs, fars: Sequence[float]) -> Scores:
@@ -130,7 +129,7 @@ def verification(name: str, scores: np.ndarray, pairs: Pairs, fars: Sequence[flo
 
 
 def _tar_at(far: float) -> Callable[[Roc], float]:
-    return lambda roc: roc.tar_at_far(far)[0]
+    return lambda roc: roc.tar_at_far(far)
 
 
 def joined(*parts: Scores) -> Scores:

@@ -24,10 +24,10 @@ FEWEST_PEOPLE = 2 * FOLDS
 class Heldout:
     """All comparisons among some images; see `bench.protocols.Scorer`.
 
-    Genuine pairs: all, or a seeded sample of `most_genuine`. Impostor pairs: all, or a seeded sample of `most_impostor`.
-    Accuracy has pairs of its own: within each of 10 person-disjoint folds as many impostor as genuine pairs.
-    rank1: each image that has another image of its person is searched among all other images; a hit iff the best one of its
-    person scores higher than all images of other people (ties lose).
+    Genuine pairs: all, or a seeded sample of `most_genuine`. Impostor pairs: all, or a seeded sample of
+    `most_impostor`. Accuracy has pairs of its own: within each of 10 person-disjoint folds as many impostor as genuine
+    pairs. rank1: each image that has another image of its person is searched among all other images; a hit iff the best
+    one of its person scores higher than all images of other people (ties lose).
     """
 
     images: tuple[str, ...]
@@ -160,7 +160,7 @@ def load(root: _lists.Root, *, images: str = "images.txt", seed: int = 0) -> Hel
         RequestError: no such file, an image listed twice or in no folder, or too few people.
     """
     names = _lists.unique(_lists.lines(_lists.read(root, images)), images)
-    return Heldout(names, _lists.people(names, images), seed=seed)
+    return Heldout(names, _lists.people(names, images), seed=_lists.whole("seed", seed, 0))
 
 
 def _dense(labels: np.ndarray) -> np.ndarray:
@@ -177,8 +177,10 @@ def _genuine(owner: np.ndarray, at_most: int, random: np.random.Generator) -> np
         return _sample(np.concatenate(sides), at_most, random)
     starts, count = np.cumsum(counts) - counts, len(owner)
     found = np.empty(0, np.int64)
-    while len(found) < at_most:  # a row by the number of its mates, then one of them
-        first = random.choice(count, 2 * at_most, p=(counts[owner] - 1) / np.sum(counts * (counts - 1)))
+    while (
+        len(found) < at_most
+    ):  # a row with odds as the size of its group, then any of the group: all pairs are equally likely
+        first = random.choice(count, 2 * at_most, p=counts[owner] / np.sum(counts**2))
         second = order[starts[owner[first]] + random.integers(0, counts[owner[first]])]
         keys = (np.minimum(first, second) * count + np.maximum(first, second))[first != second]
         found = np.unique(np.concatenate([found, keys]))
@@ -186,7 +188,7 @@ def _genuine(owner: np.ndarray, at_most: int, random: np.random.Generator) -> np
 
 
 def _impostors(owner: np.ndarray, at_most: int, random: np.random.Generator) -> np.ndarray:
-    """(n, 2) all pairs of rows with different owners, or a sample of `at_most` different ones, without listing all of them."""
+    """(n, 2) all pairs of rows with different owners, or a sample of `at_most` different ones."""
     count = len(owner)
     total = count * (count - 1) // 2 - sum(n * (n - 1) // 2 for n in np.bincount(owner).tolist())
     if total <= 2 * at_most or count <= 1_000:

@@ -1,4 +1,4 @@
-"""Labeled Faces in the Wild: verification of image pairs in ten folds (Huang et al., UMass TR 07-49; View 2 is the test).
+"""Labeled Faces in the Wild: verification of image pairs in ten folds (Huang et al., UMass TR 07-49).
 
 Metrics: `lfw/accuracy`, `lfw/accuracy_se`, `lfw/auc`, `lfw/eer`, `lfw/tar_at_far_...`; of View 1 files `lfw-view1/...`.
 """
@@ -78,9 +78,10 @@ def load(
 
     Args:
         root: the folder of the lists, or a mapping of file name -> text.
-        pairs: View 2's `pairs.txt` (first line `10 300`), one View 1 file (first line a single number), or two files: the
-            threshold is then chosen on the first and the second is scored.
-        images: folders or archives that must hold every image named (any suffix); without them each is `NAME/NAME_0001.jpg`.
+        pairs: View 2's `pairs.txt` (first line `10 300`), one View 1 file (first line a single number), or two files:
+            the threshold is then chosen on the first and the second is scored.
+        images: folders or archives that must hold every image named (any suffix); without them each is
+            `NAME/NAME_0001.jpg`.
         label: stands before the metrics; default `lfw`, for a single set of pairs `lfw-view1`.
 
     Raises:
@@ -128,9 +129,8 @@ def _parse(text: str, where: str) -> list[_Pair]:
     folds, each = (int(header[0]), int(header[1])) if len(header) == 2 else (1, int(header[0]))
     body = numbered[1:]
     if len(body) != folds * 2 * each:
-        raise RequestError(
-            f"{where}: its first line promises {folds} x (2 x {each}) pairs = {folds * 2 * each:,}, it has {len(body):,}"
-        )
+        promised = f"{folds} x (2 x {each}) = {folds * 2 * each:,} pairs"
+        raise RequestError(f"{where}: its first line promises {promised}, it has {len(body):,}")
     found = []
     for place, (number, fields) in enumerate(body):
         fold, within = divmod(place, 2 * each)

@@ -1,7 +1,8 @@
-"""MegaFace-style: rank-k and TAR at very small FAR of probes against distractors (Kemelmacher-Shlizerman et al., CVPR 2016).
+"""MegaFace-style: rank-k and TAR at very small FAR, probes against distractors (Kemelmacher-Shlizerman, CVPR 2016).
 
 Metrics: `megaface/rank1`, `rank5`, `rank10`, `rank1_macro` (the largest gallery), `rank1_at_1000` (smaller ones),
-`tar_at_far_1e-3` ... `1e-6`; `rank1_optimistic` and `tar...` as they stand where ties matter.
+`tar_at_far_1e-3` ... `1e-6`; `rank1_optimistic` (ties win) where it differs.
+The ROC curve ends a little above FAR 1e-3: beyond it nothing is counted.
 """
 
 from collections.abc import Sequence
@@ -63,7 +64,7 @@ class Megaface:
         return np.unique(np.array(self.people[: self.probes]), return_inverse=True)[1]
 
     def score(self, embeddings: np.ndarray) -> Scores:
-        """Rank-k over M(M-1) trials per identity, against distractors alone; TAR at FAR over probe x distractor impostors.
+        """Rank-k over M(M-1) trials per identity, against distractors alone; TAR at FAR over probe x distractor.
 
         Raises:
             RequestError: not (N, D), or a number that is not finite.
@@ -140,7 +141,7 @@ class Megaface:
             answer.metrics[key] = rate.value
             clusters = None
             if len(parts) > 1 and all(part.genuine for part in parts):
-                clusters = Clusters("jackknife", tuple(part.tar_at_far(far)[0] for part in parts))
+                clusters = Clusters("jackknife", tuple(part.tar_at_far(far) for part in parts))
             self._spread(answer, key, clusters, rate.mark)
         return answer
 
@@ -161,13 +162,14 @@ def load(
 
     Args:
         root: the folder of the lists, or a mapping of file name -> text.
-        probes, distractors: files with one path `PERSON/.../image` a line. Without both: taken from `images`, and without these
-            the lists `probes.txt` and `distractors.txt`.
+        probes, distractors: files with one path `PERSON/.../image` a line. Without both: taken from `images`, and
+            without these the lists `probes.txt` and `distractors.txt`.
         images: folders or archives that hold the images. To take both from them: probes are the people with at least
             `min_images` images, the first `max_images` of each by name; distractors are all images of the other people.
-        exclude: the people who are neither: a file with one a line, or `FILE:COLUMN`, a csv's first column where COLUMN has a
-            value.
-        sizes: gallery sizes; those beyond the number of distractors are cut, and the largest gallery is always all of them.
+        exclude: the people who are neither: a file with one a line, or `FILE:COLUMN`, a csv's first column where COLUMN
+            has a value.
+        sizes: gallery sizes; those beyond the number of distractors are cut, and the largest gallery is always all of
+            them.
         seed: of the order in which the distractors enter the nested galleries.
 
     Raises:
@@ -195,10 +197,8 @@ def _without(names: Sequence[str], people: set[str]) -> tuple[str, ...]:
 
 def _split(names: Sequence[str], min_images: int, max_images: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Probes and distractors of a sorted listing."""
-    if not 2 <= min_images or not 2 <= max_images:
-        raise RequestError(
-            f"a probe person needs 2 images or more, got min_images={min_images} and max_images={max_images}"
-        )
+    _lists.whole("min_images", min_images, 2)
+    _lists.whole("max_images", max_images, 2)
     per_person: dict[str, list[str]] = {}
     for name, person in zip(names, _lists.people(names, "images"), strict=True):
         per_person.setdefault(person, []).append(name)
@@ -218,14 +218,21 @@ def _made(probes: tuple[str, ...], distractors: tuple[str, ...], sizes: Sequence
     known = people[: len(probes)]
     if both := sorted(set(known) & set(people[len(probes) :])):
         raise RequestError(
-            f"{len(both)} people are both probes and distractors, the first is {both[0]!r}: a distractor is nobody's mate"
+            f"{len(both)} people are both probes and distractors, the first is {both[0]!r}: "
+            "a distractor has no image among the probes"
         )
     if len(set(known)) == len(known):
         raise RequestError(f"none of the {len(known)} probe people has two images: a probe needs a mate")
-    wrong = [size for size in sizes if isinstance(size, bool) or not isinstance(size, int) or size < 1]
-    if wrong:
-        raise RequestError(f"gallery sizes are whole numbers of distractors from 1 on, got {wrong[0]!r}")
+    if isinstance(sizes, str | int):
+        raise RequestError(f"sizes is a list of gallery sizes, got {sizes!r}")
+    sizes = [_lists.whole("a gallery size", size, 1) for size in sizes]
     kept = tuple(sorted({size for size in sizes if size < len(distractors)} | {len(distractors)}))
-    spec = {"protocol": "megaface", "version": 1, "score": "cosine", "sizes": list(kept), "seed": seed}
+    spec = {
+        "protocol": "megaface",
+        "version": 1,
+        "score": "cosine",
+        "sizes": list(kept),
+        "seed": _lists.whole("seed", seed, 0),
+    }
     spec |= {"probes": _lists.sha256(probes), "distractors": _lists.sha256(distractors)}
     return Megaface(names, people, len(probes), kept, seed, spec)

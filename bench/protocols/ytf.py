@@ -1,7 +1,7 @@
 """YouTube Faces: verification of video pairs in ten splits (Wolf, Hassner, Maoz, CVPR 2011).
 
-Metrics: `ytf/accuracy` ... for the mean feature of a video's frames; `ytf-mean_score/...`, `ytf-max_score/...` otherwise.
-(Neither the center loss nor the CosFace paper says how frames are joined.)
+Metrics: `ytf/accuracy` ... for the mean feature of a video's frames; `ytf-mean_score/...`, `ytf-max_score/...`
+otherwise. (Neither the center loss nor the CosFace paper says how frames are joined.)
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,8 +26,8 @@ class Ytf:
     Attributes:
         pairs: the comparisons (numbers of videos).
         videos: (V + 1,) where each video's frames begin in `images`, and the end.
-        aggregation: `mean_feature` (normalised frames averaged, cosine of the averages), `mean_score` or `max_score` (over all
-            pairs of frames).
+        aggregation: `mean_feature` (normalised frames averaged, cosine of the averages), `mean_score` or `max_score`
+            (over all pairs of frames).
     """
 
     name: str
@@ -54,7 +54,8 @@ class Ytf:
         for fold in folds:
             of_fold = self.pairs.same[self.pairs.folds == fold]
             if 2 * of_fold.sum() != len(of_fold):
-                return f"the classes are unbalanced: split {fold} has {of_fold.sum()} same and {(~of_fold).sum()} different pairs"
+                kinds = f"{of_fold.sum()} same and {(~of_fold).sum()} different pairs"
+                return f"the classes are unbalanced: split {fold} has {kinds}"
         return None
 
     def score(self, embeddings: np.ndarray) -> Scores:
@@ -75,7 +76,7 @@ class Ytf:
         return _pairs.accuracy(self.name, scores, self.pairs)
 
     def _of_means(self, rows: cosine.Vectors) -> np.ndarray:
-        """From the mean of each video's normalised frames: the mean of all frame pairs' cosines is the product of the means."""
+        """From each video's mean of normalised frames: the mean cosine of all frame pairs is the means' dot product."""
         frames = np.diff(self.videos)
         means = np.stack([rows.unit(slice(*ends)).mean(axis=0) for ends in self._spans()])
         if self.aggregation == "mean_score":
@@ -107,9 +108,10 @@ def load(
 
     Args:
         root: the folder of the lists, or a mapping of file name -> text.
-        splits: csv with the header `split,pair,first,second,same` (the official file has none, or spaces), videos `PERSON/0`.
-        frames: a list of the frames, `PERSON/0/....jpg` a line. Without it: all images of each video in `images`, and without
-            these the list `images.txt`.
+        splits: csv with the header `split,pair,first,second,same` (the official file has none, or spaces), videos
+            `PERSON/0`.
+        frames: a list of the frames, `PERSON/0/....jpg` a line. Without it: all images of each video in `images`, and
+            without these the list `images.txt`.
         images: folders or archives that hold the frames.
         aggregation: how the frames of a video are joined, see `Ytf`.
 
@@ -167,21 +169,13 @@ def _parse(text: str, where: str) -> list[tuple[int, str, str, bool]]:
         shift = 0
     found = []
     for number, row in _lists.rows(text, where, columns):
-        if (
-            not row["split"].isdigit()
-            or row["same"] not in ("0", "1")
-            or "/" not in row["first"]
-            or "/" not in row["second"]
-        ):
-            raise RequestError(
-                f"{where} line {number - shift}: expected split,pair,PERSON/VIDEO,PERSON/VIDEO,0 or 1, got {','.join(row.values())!r}"
-            )
-        same_person = row["first"].split("/")[0] == row["second"].split("/")[0]
-        if same_person != (row["same"] == "1") or row["first"] == row["second"]:
-            raise RequestError(
-                f"{where} line {number - shift}: {row['first']} and {row['second']} cannot be a pair with same={row['same']}"
-            )
-        found.append((int(row["split"]), row["first"], row["second"], row["same"] == "1"))
+        line, first, second, same = f"{where} line {number - shift}", row["first"], row["second"], row["same"]
+        if not row["split"].isdigit() or same not in ("0", "1") or "/" not in first or "/" not in second:
+            got = ",".join(row.values())
+            raise RequestError(f"{line}: expected split,pair,PERSON/VIDEO,PERSON/VIDEO,0 or 1, got {got!r}")
+        if (first.split("/")[0] == second.split("/")[0]) != (same == "1") or first == second:
+            raise RequestError(f"{line}: {first} and {second} cannot be a pair with same={same}")
+        found.append((int(row["split"]), first, second, same == "1"))
     if not found:
         raise RequestError(f"{where} lists no pairs")
     return found

@@ -1,0 +1,58 @@
+"""Small list files of every protocol, and embeddings that know the people."""
+
+from itertools import combinations
+
+import numpy as np
+
+from bench import protocols
+
+PEOPLE = [f"Person_{number:02d}" for number in range(40)]
+
+
+def lfw_pairs(folds=10, each=4):
+    """LFW's own format: four people a fold, so that folds share nobody."""
+    lines = [f"{folds}\t{each}" if folds > 1 else f"{each}"]
+    for fold in range(folds):
+        group = PEOPLE[4 * fold : 4 * fold + 4]
+        lines += [f"{group[n % 4]}\t{1 + n // 4}\t{3 + n // 4}" for n in range(each)]
+        lines += [f"{a}\t1\t{b}\t2" for a, b in list(combinations(group, 2))[:each]]
+    return "\n".join(lines) + "\n"
+
+
+def ytf_lists():
+    pairs, frames = ["split,pair,first,second,same"], []
+    for split in range(10):
+        a, b = PEOPLE[2 * split : 2 * split + 2]
+        rows = [(f"{a}/0", f"{a}/1", 1), (f"{b}/0", f"{b}/2", 1), (f"{a}/0", f"{b}/0", 0), (f"{a}/1", f"{b}/2", 0)]
+        pairs += [f"{split + 1},{n},{first},{second},{same}" for n, (first, second, same) in enumerate(rows, 1)]
+        for number, video in enumerate([f"{a}/0", f"{a}/1", f"{b}/0", f"{b}/2"]):
+            frames += [f"{video}/{frame:04d}.jpg" for frame in range(1 + number)]
+    return {"splits.txt": "\n".join(pairs), "images.txt": "\n".join(frames)}
+
+
+def faces(people, each):
+    return "\n".join(f"{person}/{number}.jpg" for person in people for number in range(each))
+
+
+LISTS = {
+    "lfw": {"pairs.txt": lfw_pairs()},
+    "ytf": ytf_lists(),
+    "megaface": {"probes.txt": faces(PEOPLE[:6], 4), "distractors.txt": faces(PEOPLE[6:], 5)},
+    "heldout": {"images.txt": faces(PEOPLE[:24], 3)},
+}
+
+
+def make(name, **options):
+    assert name in LISTS, f"give the new protocol {name!r} a small example in LISTS, so that the contract is tested"
+    return protocols.create(name, root=LISTS[name], **options)
+
+
+def embed(protocol, seed=0, noise=0.9, width=12):
+    """Images of one person lie near each other; a few rows are copied, so that there are ties."""
+    random = np.random.default_rng(seed)
+    centres = {person: random.normal(size=width) for person in sorted(set(protocol.people))}
+    rows = np.stack([centres[person] for person in protocol.people]) + noise * random.normal(
+        size=(len(protocol.people), width)
+    )
+    rows[::9] = rows[0]
+    return rows
