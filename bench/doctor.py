@@ -75,7 +75,9 @@ def _folders() -> list[Finding]:
     found = [_writable("runs", places.runs()), _writable("cache", places.cache())]
     data = os.environ.get("FACEBENCH_DATA")
     if not data:
-        found.append(Finding("data", "missing", "$FACEBENCH_DATA is not set: studies on files of yours need --data FOLDER"))
+        found.append(
+            Finding("data", "missing", "$FACEBENCH_DATA is not set: studies on files of yours need --data FOLDER")
+        )
     elif not Path(data).is_dir():
         found.append(Finding("data", "wrong", f"$FACEBENCH_DATA names {data}, which is no folder"))
     else:

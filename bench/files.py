@@ -13,7 +13,7 @@ import numpy as np
 from bench.errors import RequestError
 from bench.images import Unreadable
 
-IMAGE_SUFFIXES = frozenset(".jpg .jpeg .png .bmp .webp .tif .tiff .ppm .pgm .gif".split())
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"})
 
 
 class Tree:
@@ -30,6 +30,7 @@ class Tree:
     def files(self) -> dict[str, tuple]:
         """Relative path -> what changes when the file changes (size and checksum or time), sorted by path."""
         archive = self._open()
+        found: dict[str, tuple]
         if isinstance(archive, zipfile.ZipFile):
             found = {i.filename: (i.file_size, i.CRC) for i in archive.infolist() if not i.is_dir()}
         elif isinstance(archive, tarfile.TarFile):

@@ -16,12 +16,12 @@ class Unreadable:
 
 
 class Source(Protocol):
-    """Where pixels come from: a folder, archives, or a generator.
+    """Where pixels come from: a folder, archives, or a generator."""
 
-    `fingerprint` is a hash of all that decides the pixels (file sizes and times, or a generator's settings).
-    """
-
-    fingerprint: str
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that decides the pixels (file sizes and times, or a generator's settings)."""
+        ...
 
     def images(self, names: Sequence[str]) -> Iterator[np.ndarray | Unreadable]:
         """One (H, W, 3) or (H, W, 1) uint8 array a name, in order; `Unreadable` for a broken image.

@@ -87,4 +87,4 @@ def fit(image: np.ndarray, size: int, crop: int | None, channels: int) -> np.nda
 
 def row_hashes(array: np.ndarray) -> list[bytes]:
     """A hash per image of its pixels, by which equal images are found whatever their names."""
-    return [hashlib.blake2b(np.ascontiguousarray(row), digest_size=16).digest() for row in array]
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in array]

@@ -73,7 +73,8 @@ def events(trial: Trial, folder: str | None = None) -> Iterator[Progress | Resul
 
 def _result(trial: Trial, data: _Data, work: Fit, past: list[Progress], develop: "_Development") -> Result:
     metrics = dict(past[-1].metrics) if past else develop(work.network)
-    scores, raw = {}, {}
+    scores: dict[str, Any] = {}
+    raw: dict[str, Any] = {}
     for exam in data.exams:
         embeddings = embed(work.network, exam.pixels.array, work.device, trial.flip)
         answer = exam.protocol.score(embeddings)

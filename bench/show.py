@@ -17,7 +17,9 @@ def scores(answers: Mapping[str, Mapping[str, Any]]) -> None:
             if name.endswith("_se"):
                 continue
             spread = answer["metrics"].get(f"{name}_se")
-            table.add_row(name, f"{value:.4f}", "" if spread is None else f"{spread:.4f}", answer["marks"].get(name, ""))
+            table.add_row(
+                name, f"{value:.4f}", "" if spread is None else f"{spread:.4f}", answer["marks"].get(name, "")
+            )
         for name, reason in answer["undefined"].items():
             table.add_row(name, "undefined", "", reason)
     console = Console()

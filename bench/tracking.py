@@ -10,6 +10,7 @@ Names: MLflow takes letters, digits, `_ - . space : /` in a name; any other char
 tag's value stays as it is). Figures that are not finite stay in the record alone.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -233,7 +234,24 @@ def client(tracking: str) -> "MlflowClient":
     prepare()
     from mlflow import MlflowClient
 
+    file = tracking.removeprefix("sqlite:///")
+    if file != tracking and not Path(file).exists():
+        _make_database(Path(file))
     return MlflowClient(tracking_uri=tracking)
+
+
+def _make_database(file: Path) -> None:
+    """A new database, whole or not at all: MLflow takes seconds to make its tables, and cannot mend half of them."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    part.unlink(missing_ok=True)
+    store = SqlAlchemyStore(f"sqlite:///{part}", (file.parent / "mlartifacts").as_uri())
+    store.engine.dispose()
+    with contextlib.suppress(FileExistsError):  # another process was quicker
+        os.link(part, file)
+    part.unlink()
 
 
 def prepare() -> None:

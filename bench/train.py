@@ -73,7 +73,7 @@ class Fit:
     """
 
     def __init__(self, network: nn.Module, criterion: nn.Module, settings: Settings, device: Device):
-        self.network = network.to(device.device, memory_format=torch.channels_last)
+        self.network = network.to(device.device).to(memory_format=torch.channels_last)
         self.criterion = criterion.to(device.device)
         self.settings = settings
         self.device = device

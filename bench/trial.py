@@ -91,7 +91,7 @@ class Trial:
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> "Trial":
         kinds = {f.name: f.type for f in fields(cls)}
-        made = {k: Options(v) if kinds[k] is Options else v for k, v in values.items()}
+        made: dict[str, Any] = {k: Options(v) if kinds[k] is Options else v for k, v in values.items()}
         made["protocols"] = tuple(Options(p) for p in values.get("protocols", ()))
         return cls(**made)
 

@@ -8,6 +8,7 @@ One file is one loss: one final class, and `SPACE`, its search ranges as plain d
 """
 
 import inspect
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from losses import _entries
@@ -52,7 +53,7 @@ def canonical(name: str) -> str:
     return ALIASES.get(name, name)
 
 
-def _module(name: str):
+def _module(name: str) -> ModuleType:
     return _entries.find(__name__, name, ALIASES)
 
 

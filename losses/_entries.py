@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from types import ModuleType
 
 
@@ -32,5 +32,5 @@ def find(package: str, name: str, aliases: Mapping[str, str] | None = None) -> M
     return importlib.import_module(f"{package}.{name}")
 
 
-def _third_party(package: str):
+def _third_party(package: str) -> EntryPoints:
     return entry_points(group=f"facebench.{package.rpartition('.')[2]}")

@@ -1,7 +1,7 @@
 """A stand-in for `bench.trial.run`: a formula instead of a training, with the same manners (events, checkpoint, resume).
 
-What it shall do wrong is said by the trial's `data`: `diverge` (loss names), `request` (a sentence), `interrupt` (epochs in
-this process before Ctrl-C), `defect`, `kill` (attempts that die at the second epoch), `stuck`, `nap` (seconds an epoch).
+What it shall do wrong is said by the trial's `data`: `diverge` (names of losses), `request` (a sentence), `defect`, `kill`
+(attempts that die at the second epoch), `stuck` (seconds in C), `nap` (seconds an epoch); `tell` names environment variables.
 """
 
 import json
@@ -48,8 +48,16 @@ def _result(trial: Trial, past: list[Progress]) -> Result:
         primary = f"{spec['name']}/accuracy"
         metrics[primary] = 0.5 + figure(trial, trial.epochs) / 3
         curves = {"roc": {"far": [0.0, 1.0], "tar": [0.0, 1.0]}}
-        scores[spec["name"]] = {"metrics": {primary: metrics[primary]}, "primary": primary, "hash": "fa" * 8, "curves": curves}
-    return Result(metrics, scores, {}, {"train_seconds": 1.0}, {"commit": "c0ffee", "dirty": False, "versions": {"torch": "2"}})
+        scores[spec["name"]] = {
+            "metrics": {primary: metrics[primary]},
+            "primary": primary,
+            "hash": "fa" * 8,
+            "curves": curves,
+        }
+    facts = {"commit": "c0ffee", "dirty": False, "versions": {"torch": "2"}}
+    if "tell" in trial.data:
+        facts["told"] = [os.environ.get(name) for name in trial.data["tell"]]
+    return Result(metrics, scores, {}, {"train_seconds": 1.0}, facts)
 
 
 def _misbehave(trial: Trial, folder: str, epoch: int) -> None:

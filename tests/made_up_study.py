@@ -1,10 +1,14 @@
 """A made-up study on disk, for the tests of reports: three losses, every role, every state, seeded and small."""
 
 import json
+import re
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 
 from bench import record
 from bench.trial import Options, Progress, Result, Trial
@@ -111,7 +115,7 @@ def _confirm(folder: Path, trial: Trial, level: float, people: dict[str, np.ndar
         "megaface": _identification(level - 0.35, people["megaface"], draw),
     }
     metrics = {key: value for score in scores.values() for key, value in score["metrics"].items()}
-    cost = {"train_seconds": 41.0 + draw.random(), "images_per_second": 2410.0, "peak_memory_mb": 512.0}
+    cost: dict = {"train_seconds": 41.0 + draw.random(), "images_per_second": 2410.0, "peak_memory_mb": 512.0}
     cost |= {"parameters": 1_234_567, "epochs": trial.epochs, "device": "cpu", "precision": "bf16"}
     record.finish(where, "finished", result=Result(metrics, scores, cost=cost, provenance=_provenance()))
 
@@ -152,6 +156,7 @@ def _identification(level: float, people: np.ndarray, draw: np.random.Generator)
         "counts": {"probes": 600, "distractors": 10000, "effective_identities": 58.6},
         "clusters": {"megaface/rank1": {"kind": "jackknife", "values": left_out.tolist()}},
         "curves": {
+            "roc": {"far": np.geomspace(1e-6, 1, 30).tolist(), "tar": np.linspace(level - 0.2, 1, 30).tolist()},
             "cmc": {"rank": ranks, "rate": [min(1.0, level + 0.15 * np.log10(k)) for k in ranks]},
             "distractors": {"distractors": sizes, "rank1": rates},
         },
@@ -185,23 +190,30 @@ def _facts(folder: Path, seeds: int) -> None:
     }  # fmt: skip
     (folder / "study.json").write_text(json.dumps(facts))
     with (folder.parent / "test_ledger.jsonl").open("a") as ledger:
-        for trial in record.read_study(folder):
-            for protocol in trial.scores:
-                line = {
-                    "when": "2026-11-22T18:00:00",
-                    "study": folder.name,
-                    "trial": trial.trial.id,
-                    "protocol": protocol,
-                }
-                ledger.write(
-                    json.dumps(
-                        line
-                        | {
-                            "hash": HASHES[protocol],
-                            "figure": trial.metrics[
-                                f"{protocol}/" + ("rank1" if protocol == "megaface" else "accuracy")
-                            ],
-                        }
-                    )
-                    + "\n"
-                )
+        for one in record.read_study(folder):
+            for protocol, score in one.scores.items():
+                figure = {score["primary"]: score["metrics"][score["primary"]]}
+                line = {"when": "2026-11-22T18:00:00", "study": folder.name, "trial": one.trial.id}
+                line |= {"protocol": protocol, "hash": score["hash"], "figure": figure}
+                ledger.write(json.dumps(line) + "\n")
+
+
+def keep(folder: Path, *stages: str) -> None:
+    """Throw away the trials of all other stages."""
+    for one in record.read_study(folder):
+        if one.trial.stage not in stages:
+            shutil.rmtree(one.folder)
+
+
+def edit(folder: Path, change: Callable[[dict], None], **chosen: object) -> None:
+    """Apply `change(body)` to the record.json of every trial whose fields are as `chosen`."""
+    for one in record.read_study(folder):
+        if all(getattr(one.trial, key) == value for key, value in chosen.items()) and one.state == "finished":
+            body = json.loads((one.folder / "record.json").read_text())
+            change(body)
+            record.write_text(one.folder / "record.json", json.dumps(body))
+
+
+def text_of(html: str) -> str:
+    """What a reader sees."""
+    return Markup(re.sub(r"<(style|script).*?</\1>", "", html, flags=re.DOTALL)).striptags()

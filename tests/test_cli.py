@@ -163,7 +163,9 @@ def test_the_doctor_names_mixed_builds(monkeypatch):
     said = "RuntimeError: operator torchvision::nms does not exist"
     monkeypatch.setattr(doctor, "_try", lambda code: subprocess.CompletedProcess(code, 1, "", said))
     found = doctor._torchvision()
-    assert found.state == "wrong" and "come from different builds" in found.detail and "make clean setup" in found.detail
+    assert (
+        found.state == "wrong" and "come from different builds" in found.detail and "make clean setup" in found.detail
+    )
 
 
 def test_the_doctor_looks_at_everything(facebench, monkeypatch):

@@ -5,7 +5,20 @@ import sys
 
 import pytest
 
-HEAVY = {"torch", "timm", "ray", "mlflow", "optuna", "pandas", "sklearn", "scipy", "matplotlib", "rich", "numpy", "pydantic"}
+HEAVY = {
+    "torch",
+    "timm",
+    "ray",
+    "mlflow",
+    "optuna",
+    "pandas",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "rich",
+    "numpy",
+    "pydantic",
+}
 
 
 def brought_in(code):
@@ -27,7 +40,10 @@ def brought_in(code):
         ("import bench.metrics", {"numpy"}),
         ("import bench.datasets, bench.datasets.folder", {"numpy"}),
         ("import sweeps, reports", set()),
-        ("import sys; sys.argv = ['facebench', '--help']\nfrom bench import cli\ntry: cli.main()\nexcept SystemExit: pass", set()),
+        (
+            "import sys; sys.argv = ['facebench', '--help']\nfrom bench import cli\ntry: cli.main()\nexcept SystemExit: pass",
+            set(),
+        ),
         ("import bench.run", HEAVY - {"ray", "mlflow", "optuna", "pydantic"}),
         ("import bench.single", HEAVY - {"ray", "mlflow", "optuna", "pydantic", "torch"}),
     ],

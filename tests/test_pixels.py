@@ -30,7 +30,12 @@ def test_images_are_decoded_once_and_again_when_anything_changes(monkeypatch, tm
     first = pixels(source, ["3", "7"], 8)
     assert source.reads == 1 and first.array.shape == (2, 8, 8, 3) and first.array[1].min() == 7
     assert np.array_equal(pixels(source, ["3", "7"], 8).array, first.array) and source.reads == 1
-    for request in ((["7", "3"], 8, None, 3), (["3", "7"], 9, None, 3), (["3", "7"], 8, 10, 3), (["3", "7"], 8, None, 1)):
+    for request in (
+        (["7", "3"], 8, None, 3),
+        (["3", "7"], 9, None, 3),
+        (["3", "7"], 8, 10, 3),
+        (["3", "7"], 8, None, 1),
+    ):
         pixels(source, *request)
     assert source.reads == 5
     pixels(Counting("b"), ["3", "7"], 8)
@@ -118,10 +123,12 @@ def test_each_option_does_what_it_says():
     flat = np.full((50, 10, 10, 3), 128, np.uint8)
     lifts = changed(flat, brightness=0.1).mean((1, 2, 3))
     assert 0.1 < lifts.max() <= 0.2 + 0.01 and -0.2 - 0.01 <= lifts.min() < -0.1  # a tenth of the range of 2
-    spread = changed(images(50) // 2 + 64, contrast=0.3).std((1, 2, 3)) / augment.normalise(images(50) // 2 + 64).std((1, 2, 3))
+    spread = changed(images(50) // 2 + 64, contrast=0.3).std((1, 2, 3)) / augment.normalise(images(50) // 2 + 64).std(
+        (1, 2, 3)
+    )
     assert 0.69 < spread.min() < 0.8 and 1.2 < spread.max() < 1.31
     erased = (changed(np.full((50, 20, 20, 3), 255, np.uint8), erase=1.0) == 0).all(1).float().mean((1, 2))
-    assert 0 < erased.min() and erased.max() <= 0.21 and erased.std() > 0.02
+    assert erased.min() > 0 and erased.max() <= 0.21 and erased.std() > 0.02
 
 
 def test_a_shift_moves_the_image_and_repeats_the_edge():
@@ -141,7 +148,10 @@ def test_the_same_draws_give_the_same_batch():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"blur": 0.1}, "augment has no 'blur'; it has: flip"), ({"flip": 2}, r"augment.flip must be .* between 0 and 1, got 2")],
+    [
+        ({"blur": 0.1}, "augment has no 'blur'; it has: flip"),
+        ({"flip": 2}, r"augment.flip must be .* between 0 and 1, got 2"),
+    ],
 )
 def test_a_wrong_augmentation_is_answered(options, message):
     with pytest.raises(RequestError, match=message):

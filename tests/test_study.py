@@ -50,7 +50,12 @@ def study():
         ("[1e-4, 0.01]", "[0.01, 1e-4]", 9, ["'losses.center.search.center_weight'", "upside down"]),
         ("[1e-4, 0.01]", "[0.01]", 9, ["'losses.center.search.center_weight'", "expected [low, high]"]),
         ("[1e-4, 0.01]", "{log: [0, 1]}", 9, ["'losses.center.search.center_weight'", "log range must begin above 0"]),
-        ("{center_weight: [1e-4, 0.01]}", "{center_rate: [0, 1]}, fixed: {center_rate: 1}", 9, ["both searched and fixed"]),
+        (
+            "{center_weight: [1e-4, 0.01]}",
+            "{center_rate: [0, 1]}, fixed: {center_rate: 1}",
+            9,
+            ["both searched and fixed"],
+        ),
         ("cnn4:", "cnn5:", 5, ["'backbones.cnn5'", "no backbone 'cnn5'", "closest: cnn4"]),
         ("data: {name: digits}\n", "data: {name: digit}\n", 2, ["'data.name'", "no data set 'digit'", "digits"]),
         ("name: heldout", "name: lwf", 14, ["'protocols.0.name'", "no protocol 'lwf'", "lfw"]),
@@ -139,7 +144,11 @@ def test_the_default_row_is_the_loss_as_it_comes(study):
 def test_no_seed_serves_two_roles(study):
     winner = plan.search(study, "cnn4", "softmax", 0, {"learning_rate": 0.1, "weight_decay": 1e-3})
     rows = [[winner], plan.finalists(study, winner), plan.confirm(study, winner, "tuned")]
-    rows += [plan.confirm(study, winner, "again"), plan.defaults(study, "cnn4", "softmax"), plan.untrained(study, "cnn4")]
+    rows += [
+        plan.confirm(study, winner, "again"),
+        plan.defaults(study, "cnn4", "softmax"),
+        plan.untrained(study, "cnn4"),
+    ]
     seeds = [trial.seed for row in rows for trial in row]
     assert len(set(seeds)) == len(seeds)
 

@@ -103,7 +103,9 @@ def faces(people):
 
 def test_shared_people_are_found_however_they_are_written():
     everyone = faces({"a": "Adam Sandler", "b": "Bo"})
-    with pytest.raises(RequestError, match=r"share 1 people \(the first is Adam_Sandler\) and 0 images.*--allow-overlap"):
+    with pytest.raises(
+        RequestError, match=r"share 1 people \(the first is Adam_Sandler\) and 0 images.*--allow-overlap"
+    ):
         compare(everyone, [b"1", b"2"], "lfw", ["Adam_Sandler", "Cy"], [b"3"], allow=False)
     allowed = compare(everyone, [b"1", b"2"], "lfw", ["Adam_Sandler"], [b"2"], allow=True)
     assert allowed == {

@@ -125,6 +125,8 @@ def test_a_search_can_be_forgotten(store):
 
 @pytest.mark.parametrize("url", ["nonsense", "sqlite:////no/such/folder/optuna.db"])
 def test_a_database_that_cannot_be_opened_is_answered_in_one_sentence(url):
-    with pytest.raises(RequestError, match=r"^storage '.*' cannot be opened \(.*\): expected an SQLAlchemy URL") as error:
+    with pytest.raises(
+        RequestError, match=r"^storage '.*' cannot be opened \(.*\): expected an SQLAlchemy URL"
+    ) as error:
         tuner.storage(url)
     assert "\n" not in str(error.value)

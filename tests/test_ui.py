@@ -21,13 +21,13 @@ def free_port():
 
 
 def test_without_records_there_is_nothing_to_show():
-    with pytest.raises(RequestError, match="nothing was recorded in .*runs yet"):
+    with pytest.raises(RequestError, match=r"nothing was recorded in .*runs yet"):
         ui.serve(free_port())
 
 
 def test_a_server_elsewhere_is_named(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    with pytest.raises(RequestError, match="names the server http://127.0.0.1:1: open that address"):
+    with pytest.raises(RequestError, match=r"names the server http://127.0.0.1:1: open that address"):
         ui.serve(free_port())
 
 
@@ -37,7 +37,7 @@ def test_a_taken_port_is_refused():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(RequestError, match="port .* is taken: give another with --port"):
+        with pytest.raises(RequestError, match=r"port .* is taken: give another with --port"):
             ui.serve(taken.getsockname()[1])
 
 

@@ -101,7 +101,7 @@ def nostrils(canvas: Field, x: Field, y: Field, face: SimpleNamespace) -> None:
     """The two nostrils, below the tip."""
     nx = (np.abs(x) - face.nose_width * f32(0.46)) / (face.nose_width * f32(0.34))
     ny = (y - face.nose_tip + f32(0.062)) / f32(0.034)
-    darken(canvas, f32(0.72) * np.minimum(bump((nx * nx + ny * ny) * f32(0.8)) * 2, 1))
+    darken(canvas, f32(0.6) * np.minimum(bump(nx * nx + ny * ny) * 2, 1))
 
 
 def mouth(canvas: Field, x: Field, y: Field, face: SimpleNamespace, shot: SimpleNamespace) -> None:

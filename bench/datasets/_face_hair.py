@@ -24,8 +24,10 @@ def hair_cover(hair: Surface, face: SimpleNamespace, shot: SimpleNamespace) -> F
     strands = wave(x * 9 + y * 3) * f32(0.6) + wave(x * 21 - y * 2) * f32(0.4)
     front = y - curved - face.hair_wave * strands
     side = np.minimum(f32(0.30) - z + f32(0.25) * face.hair_side, y - face.hair_end - f32(0.03) * strands)
+    side = np.minimum(side, face.hair_high - y)
     edge = shot.pixel + f32(0.02)
-    return cover(np.maximum(front, side), edge) * cover(hair.inside, shot.pixel)
+    curls = f32(0.9) * face.hair_wave * (wave(x * 5 + z * 3 + y) + wave(y * 6 - z * 2))
+    return cover(np.maximum(front, side), edge) * cover(hair.inside + np.maximum(curls, 0), shot.pixel)
 
 
 def hair_colour(hair: Surface, lit: Field, face: SimpleNamespace) -> Field:
@@ -63,7 +65,7 @@ def hat(canvas: Field, crown: Surface, lit: Field, face: SimpleNamespace, shot: 
     paint(canvas, alpha, shot.hat_colour * tone[:, None])
 
 
-def glasses(canvas: Field, ray: Rays, face: SimpleNamespace, shot: SimpleNamespace) -> None:
+def glasses(canvas: Field, ray: Rays, head: Surface, face: SimpleNamespace, shot: SimpleNamespace) -> None:
     """Frames in a plane before the eyes, clear or dark."""
     plane = f32(0.80)
     t = (plane - ray.z) / ray.towards[2]
@@ -75,7 +77,7 @@ def glasses(canvas: Field, ray: Rays, face: SimpleNamespace, shot: SimpleNamespa
     rim = cover(f32(0.018) + f32(0.010) * shot.dark_glasses - np.abs(reach), shot.pixel)
     bridge = cover(f32(0.016) - np.abs(y - face.eye_y - f32(0.06)), shot.pixel) * (np.abs(x) < face.eye_x - face.frame_size * f32(0.9))
     arm = cover(f32(0.016) - np.abs(y - face.eye_y - f32(0.07)), shot.pixel)
-    arm = arm * (np.abs(x) > face.eye_x + face.frame_size) * (np.abs(x) < face.face_width * f32(1.02))
+    arm = arm * (np.abs(x) > face.eye_x + face.frame_size) * cover(head.inside, shot.pixel)
     worn = np.maximum(shot.glasses, shot.dark_glasses)
     lens = cover(-reach, shot.pixel)
     paint(canvas, f32(0.93) * shot.dark_glasses * lens, f32(0.015) + f32(0.03) * np.clip(y - face.eye_y, 0, 1)[:, None])

@@ -79,7 +79,9 @@ def meet(ray: Rays, face: SimpleNamespace, grow: Field | float = 0.0, lift: Fiel
         hit = (np.sqrt(np.maximum(inner, 0)) - half) / square
         t = hit if last == 0 else (t + hit) / 2 if last < rounds - 1 else (t + 2 * hit) / 3
     inside = inner * width / (2 * square * width * width + np.float32(0.02))
-    return Surface(x + t * dx, y + t * dy, z + t * dz, t, inside)
+    hy = y + t * dy
+    inside = np.minimum(inside, np.minimum(face.crown + lift - hy, hy - face.chin + grow * np.float32(0.5)))
+    return Surface(x + t * dx, hy, z + t * dz, t, inside)
 
 
 def outline(y: Field, face: SimpleNamespace, grow: Field | float, lift: Field | float) -> tuple[Field, Field]:

@@ -6,31 +6,31 @@ import numpy as np
 
 # moves within a video; (mean, spread at difficulty 1)
 MOVING: dict[str, tuple[float, float]] = {
-    "yaw": (0.0, 0.36),
-    "pitch": (0.0, 0.15),
-    "roll": (0.0, 0.09),
+    "yaw": (0.0, 0.27),
+    "pitch": (0.0, 0.11),
+    "roll": (0.0, 0.07),
     "shift_x": (0.0, 0.045),
     "shift_y": (0.0, 0.045),
     "zoom": (1.0, 0.055),
-    "smile": (0.35, 0.6),
-    "open": (-0.25, 0.6),
+    "smile": (0.35, 0.45),
+    "open": (-0.25, 0.5),
     "raise": (0.0, 0.025),
     "eyes": (1.0, 0.22),
     "gaze_x": (0.0, 0.035),
     "gaze_y": (0.0, 0.012),
     "crooked": (0.0, 0.012),
-    "light_x": (0.0, 0.65),
-    "light_y": (0.35, 0.4),
-    "exposure": (1.0, 0.17),
-    "blur": (-0.2, 0.6),
+    "light_x": (0.0, 0.5),
+    "light_y": (0.35, 0.3),
+    "exposure": (1.0, 0.13),
+    "blur": (0.0, 0.3),
 }
 # fixed for a video: (mean, spread at difficulty 1)
 FIXED: dict[str, tuple[float, float]] = {
     "contrast": (0.75, 0.25),
-    "warmth": (0.0, 0.10),
-    "tint": (0.0, 0.035),
-    "tan": (0.0, 0.07),
-    "noise": (0.015, 0.012),
+    "warmth": (0.0, 0.07),
+    "tint": (0.0, 0.025),
+    "tan": (0.0, 0.05),
+    "noise": (0.012, 0.008),
     "compression": (0.4, 0.5),
     "stubble": (0.0, 0.12),
     "hair_change": (0.0, 0.045),
@@ -43,11 +43,12 @@ FIXED: dict[str, tuple[float, float]] = {
     "spot_y": (-0.2, 0.6),
     "spot_angle": (0.0, 0.6),
 }
-EVEN = ("hat", "scarf", "dark_glasses", "spot", "glasses", "spot_size", "pattern", "collar",
+EVEN = ("bad", "hat", "scarf", "dark_glasses", "spot", "glasses", "spot_size", "pattern", "collar",
         "cloth_r", "cloth_g", "cloth_b", "back_r", "back_g", "back_b", "back2_r", "back2_g", "back2_b",
         "hat_r", "hat_g", "hat_b", "spot_r", "spot_g", "spot_b")  # fmt: skip
 _FREE = frozenset(("back_angle", "back_x", "back_y"))  # no nuisance to a face: difficulty leaves them alone
-_RATES = {"hat": 0.10, "scarf": 0.07, "dark_glasses": 0.06, "spot": 0.14}  # of images at difficulty 1
+_RATES = {"hat": 0.06, "scarf": 0.04, "dark_glasses": 0.04, "spot": 0.06}  # of images at difficulty 1
+_BAD = 0.10  # of photographs at difficulty 1 are bad ones: everything about them is worse
 _LIMITS = {"yaw": (-0.95, 0.95), "pitch": (-0.5, 0.5), "roll": (-0.4, 0.4), "zoom": (0.75, 1.3), "smile": (-0.5, 1.3),
            "open": (0, 1.2), "eyes": (0, 1.25), "contrast": (0.1, 1.4), "blur": (0, 2.5), "noise": (0.002, 0.12),
            "compression": (0, 2.5), "exposure": (0.4, 1.8), "gaze_x": (-0.06, 0.06), "weight": (-0.05, 0.05)}  # fmt: skip
@@ -81,15 +82,18 @@ def frame(random: np.random.Generator, number: int) -> Draws:
 def nuisance(draws: Draws, difficulty: float) -> dict[str, float]:
     """The parameters of one image: every spread and every rate of occlusion is scaled by `difficulty`."""
     shown: dict[str, float] = {}
+    even = dict(zip(EVEN, draws.even.tolist(), strict=True))
+    bad = even["bad"] < min(0.9, _BAD * difficulty)
+    if bad:
+        difficulty *= 2.5
     for table, values in ((MOVING, draws.moving), (FIXED, draws.fixed)):
         for (name, (mean, spread)), value in zip(table.items(), values.tolist(), strict=True):
             strength = 1.0 if name in _FREE else difficulty
             low, high = _LIMITS.get(name, (-np.inf, np.inf))
             shown[name] = min(max(mean + strength * spread * min(max(value, -3.0), 3.0), low), high)
-    even = dict(zip(EVEN, draws.even.tolist(), strict=True))
     shown |= even
     for name, rate in _RATES.items():
         shown[name] = float(even[name] < min(0.9, rate * difficulty))
-    if shown["hat"] and even["glasses"] < 0.5:
-        shown["spot"] = 0.0
+    if bad:
+        shown |= {"spot": 1.0, "spot_size": 1.4, "spot_x": 0.25 * shown["spot_x"], "spot_y": 0.25 * shown["spot_y"]}
     return shown

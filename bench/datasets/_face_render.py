@@ -12,13 +12,13 @@ from bench.datasets._face_names import PARTS, Name
 
 VERSION = 1  # raise it when the same name gives other pixels
 SUPERSAMPLING = 2
-EXTENT = 1.22  # half the side of the picture, in head units
+EXTENT = 1.13  # half the side of the picture, in head units
 f32 = np.float32
 
 
 def batch_size(size: int) -> int:
     """Images drawn together: as many as keep a field in the processor's cache."""
-    return max(1, 2**17 // (size * SUPERSAMPLING) ** 2)
+    return max(1, 2**16 // (size * SUPERSAMPLING) ** 2)
 
 
 def render(names: list[Name], size: int, difficulty: float, seed: int) -> np.ndarray:
@@ -66,7 +66,9 @@ def _join(face: SimpleNamespace, shot: SimpleNamespace, size: int) -> None:
     face.face_width = face.face_width + shot.weight
     for what in ("cloth", "back", "back2", "hat", "spot"):
         colour = np.concatenate([getattr(shot, f"{what}_{channel}") for channel in "rgb"], axis=1)[..., None]
-        setattr(shot, f"{what}_colour", f32(0.02) + f32(0.75) * colour * colour)
+        grey = (colour[:, :1] + colour[:, 1:2] + colour[:, 2:]) / 3
+        colour = grey + f32(0.4) * (colour - grey)  # few things are as colourful as chance would have them
+        setattr(shot, f"{what}_colour", f32(0.02) + f32(0.85) * colour * colour)
     one = np.ones_like(shot.warmth)
     cast = [one + shot.warmth, one - shot.tint, one - shot.warmth]
     shot.cast = np.concatenate(cast, axis=1)[..., None]
@@ -78,7 +80,7 @@ def _draw(face: SimpleNamespace, shot: SimpleNamespace, size: int) -> Field:
     line = ((np.arange(count, dtype=np.float32) + f32(0.5)) * f32(2 / count) - 1) * f32(EXTENT)
     u = (line[None, None, :] - shot.shift_x) / shot.zoom + np.zeros((1, count, 1), np.float32)
     v = (-line[None, :, None] - shot.shift_y) / shot.zoom + np.zeros((1, 1, count), np.float32)
-    ray = _face_head.rays(u, v - f32(0.02), shot)
+    ray = _face_head.rays(u, v + f32(0.03), shot)
     canvas = _face_scene.background(u, v, shot)
     _face_hair.behind(canvas, ray, u, v, face, shot)
     _face_scene.body(canvas, ray, u, v, face, shot)
@@ -90,7 +92,7 @@ def _draw(face: SimpleNamespace, shot: SimpleNamespace, size: int) -> Field:
     top = _face_hair.shell(ray, face, shot)
     lit, _ = light(_face_head.normals(top, shot.pixel), shot)
     paint(canvas, _face_hair.hair_cover(top, face, shot), _face_hair.hair_colour(top, lit, face))
-    _face_hair.glasses(canvas, ray, face, shot)
+    _face_hair.glasses(canvas, ray, head, face, shot)
     _face_hair.hat(canvas, top, lit, face, shot)
     _face_scene.in_the_way(canvas, u, v, shot)
     return _face_camera.shrink(canvas, SUPERSAMPLING)

@@ -25,12 +25,12 @@ def body(canvas: Field, ray: Rays, u: Field, v: Field, face: SimpleNamespace, sh
     cu, _ = ray.project(0.0, f32(-0.8), f32(-0.15))
     _, jaw = ray.project(0.0, face.chin, f32(0.5))
     du = u - f32(0.75) * cu
-    half = face.face_width * f32(0.56) + f32(0.10) * ramp((-v - f32(1.05)) * 2)
+    half = face.face_width * f32(0.62) + f32(0.10) * ramp((-v - f32(1.05)) * 2)
     alpha = cover(half - np.abs(du), shot.pixel) * (v < f32(-0.3))
     round_ = np.sqrt(np.maximum(1 - (du / half) ** 2, 0))
     side = np.clip(du / half, -1, 1) * np.clip(shot.light_x, -1, 1)
     under = 1 - f32(0.45) * ramp(f32(1.1) + (v - jaw) * f32(2.6))
-    tone = shot.exposure * (f32(0.30) + f32(0.4) * round_ + f32(0.22) * side) * under
+    tone = shot.exposure * (f32(0.36) + f32(0.4) * round_ + f32(0.22) * side) * under
     paint(canvas, alpha, face.skin * (tone * (1 + shot.tan))[:, None])
     slope = f32(-1.06) - f32(0.30) * du * du - f32(0.10) * np.abs(du)
     open_ = f32(-1.10) - f32(0.35) * shot.collar + np.abs(du) * (f32(0.35) + f32(0.6) * shot.collar)

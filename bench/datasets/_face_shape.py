@@ -59,7 +59,7 @@ CONTINUOUS: dict[str, tuple[float, float, float]] = {
     "parting": (0.0, 0.2, 0.0),
     "hair_top": (0.10, 0.06, 0.0),
     "hair_side": (0.05, 0.035, -0.4),
-    "hair_wave": (0.02, 0.02, -0.2),
+    "hair_wave": (0.025, 0.025, -0.2),
     "lines": (0.25, 0.25, 0.2),
     # marks on the skin, and frames of glasses
     "mole1_x": (0.0, 0.35, 0.0),
@@ -120,6 +120,7 @@ def _hair(even: dict[str, float], male: float, face: dict) -> dict[str, float]:
         "hairline_curve": -0.1 if fringe else float(face["hairline_curve"]),
         "parting": 0.3 * float(face["parting"]) if fringe else float(face["parting"]),
         "hair_end": 0.3 - 2.0 * max(0.0, long - 0.25),  # y at which the hair at the sides ends
+        "hair_high": 0.5 if bald else 2.0,  # and up to which it grows there
         "hair_behind": float(long > 0.55 and not bald),
         "hair_top": max(0.03, float(face["hair_top"])) * (0.3 if bald else 1),
         "hair_side": max(0.02, float(face["hair_side"])) * (0.4 if bald else 1) + (0.05 if long > 0.55 else 0),

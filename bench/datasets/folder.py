@@ -51,7 +51,7 @@ def load(*, paths: Sequence[str], exclude: str | None = None, people: str | None
 
 def _label(source: FileImages, depth: int, left_out: set[str], known: dict[str, str], min_images: int) -> Faces:
     owner = {name: "/".join(name.split("/")[:depth]) for name in source.names if name.count("/") >= depth}
-    per = {}
+    per: dict[str, list[str]] = {}
     for name, identity in owner.items():
         if identity not in left_out:
             per.setdefault(identity, []).append(name)

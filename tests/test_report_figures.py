@@ -1,0 +1,213 @@
+"""The figures of a report against the records: means, spreads, diverged runs, what is compared and what is refused."""
+
+import json
+import re
+import shutil
+import statistics
+from dataclasses import replace
+from pathlib import Path
+
+import made_up_study
+import numpy as np
+import pytest
+from made_up_study import edit, text_of
+
+import reports
+from bench import record
+from reports import _comparisons, _figures, _rows, _sections, _tables, _write
+from reports._caveats import caveats
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """`runs/` with a pilot of three seeds and a study of five."""
+    root = tmp_path_factory.mktemp("reports") / "runs"
+    made_up_study.make(root, name="pilot", seeds=3)
+    made_up_study.make(root, name="full", seeds=5)
+    return root
+
+
+@pytest.fixture(scope="module")
+def full(runs) -> reports.Study:
+    return reports.read(runs / "full")
+
+
+@pytest.fixture
+def copy(runs, tmp_path) -> Path:
+    """A copy of the study of five that a test may spoil."""
+    return Path(shutil.copytree(runs / "full", tmp_path / "runs" / "full"))
+
+
+def test_the_board_holds_the_means_and_spreads_of_the_records(full):
+    board = _tables.board(full).set_index(["loss", "role"])
+    for loss in made_up_study.LOSSES:
+        figures = [r.metrics["lfw/accuracy"] for r in full.of("tuned") if r.trial.loss == loss]
+        line = board.loc[(loss, "tuned")]
+        assert line["lfw/accuracy"] == pytest.approx(statistics.mean(figures), abs=1e-12)
+        assert line["lfw/accuracy.sd"] == pytest.approx(statistics.stdev(figures), abs=1e-12)
+        assert line["lfw/accuracy.n"] == 5
+        assert line["lfw/accuracy.low"] < line["lfw/accuracy"] < line["lfw/accuracy.high"]
+    assert board.loc[("chance", "chance"), "megaface/rank1"] == 1 / 10_001
+
+
+def test_the_standard_error_of_one_run_is_the_protocols_own(full):
+    runs = [r for r in full.of("tuned") if r.trial.loss == "softmax"]
+    own = np.sqrt(np.mean([r.metrics["lfw/accuracy_se"] ** 2 for r in runs]))
+    row = next(row for row in _rows.rows(full, "tuned") if row.loss == "softmax")
+    assert _rows.cell(full, row, "lfw/accuracy").sample.within == pytest.approx(own, rel=1e-9)
+
+
+def test_a_diverged_run_scores_chance_and_stays_in(full):
+    runs = [r for r in full.of("default") if r.trial.loss == "lmcl"]
+    assert [r.state for r in runs].count("failed") == 1
+    row = next(row for row in _rows.rows(full, "default") if row.loss == "lmcl")
+    cell = _rows.cell(full, row, "lfw/accuracy")
+    expected = [r.metrics.get("lfw/accuracy", 0.5) for r in runs]
+    assert sorted(cell.sample.values) == pytest.approx(sorted(expected)) and cell.diverged == 1
+    assert cell.sample.clusters.shape == (5, 10)
+    assert "each scores chance" in _sections.find("leaderboard").render(full)
+
+
+def test_a_loss_that_always_diverges_is_compared_as_chance(copy):
+    for one in reports.read(copy).of("tuned"):
+        if one.trial.loss == "lmcl":
+            record.finish(one.folder, "failed", "the loss became nan")
+    study = reports.read(copy)
+    line = next(one for one in _comparisons.against_reference(study, "lfw/accuracy") if one.row.loss == "lmcl")
+    assert line.comparison.verdict == "worse" and line.comparison.difference < -0.3
+    assert "5 confirmation runs of lmcl failed" in " ".join(caveats(study))
+
+
+def test_the_csv_is_fractions_and_the_markdown_percent(full):
+    rows = _tables.csv(full).splitlines()
+    assert rows[0].startswith("rank_low,rank_high,backbone,loss,role,seeds,failed,hyperparameters,lfw/accuracy,")
+    assert ",lmcl,tuned,5,0," in rows[1] and ",0.89" in rows[1]
+    markdown = _tables.markdown(full)
+    assert re.search(r"\| 1 \| lmcl \| cnn4 \| 5 \| 89\.\d\d ± 0\.\d\d \|", markdown)
+    assert "\N{NO-BREAK SPACE}" not in markdown
+
+
+def test_protocol_versions_are_never_mixed_in_a_row(copy):
+    edit(copy, lambda body: body["scores"]["lfw"].update(hash="other"), role="tuned", loss="center", number=0)
+    study = reports.read(copy)
+    row = next(row for row in _rows.rows(study, "tuned") if row.loss == "center")
+    assert _rows.cell(study, row, "lfw/accuracy").sample is None
+    page = text_of(_write.page(study, sections=["verdict", "leaderboard"]))
+    assert "scored with different versions of the protocol (a1b2c3d4e5f60718 and other)" in page
+    assert "lfw was scored with 2 versions of its lists" in page
+
+
+def test_protocol_versions_are_never_mixed_in_a_comparison(copy):
+    edit(copy, lambda body: body["scores"]["lfw"].update(hash="other"), role="tuned", loss="center")
+    study = reports.read(copy)
+    line = next(one for one in _comparisons.against_reference(study, "lfw/accuracy") if one.row.loss == "center")
+    assert line.comparison is None and "different versions of the protocol" in line.refused
+    assert _comparisons.ranks(study, "lfw/accuracy") == {}
+    assert line.refused in text_of(_sections.find("differences").render(study))
+
+
+def test_a_marked_figure_is_shown_and_not_ranked(copy):
+    edit(
+        copy,
+        lambda body: body["scores"]["lfw"]["marks"].update({"lfw/accuracy": "7 false accepts"}),
+        role="tuned",
+        loss="lmcl",
+    )
+    study = reports.read(copy)
+    assert _comparisons.ranks(study, "lfw/accuracy") == {}
+    line = next(one for one in _comparisons.against_reference(study, "lfw/accuracy") if one.row.loss == "lmcl")
+    assert line.comparison is None and "marked: 7 false accepts" in line.refused
+    assert "Not ranked: 7 false accepts" in text_of(_sections.find("leaderboard").render(study))
+
+
+def test_an_undefined_figure_stands_with_its_reason(full):
+    html = _sections.find("figures").render(full)
+    assert "FAR 1e-3 is undefined on 300 impostor pairs" in html
+    assert "Not ranked: 3 false accepts, fewer than 30." in html
+
+
+def test_an_error_rate_is_better_when_lower(copy):
+    facts = json.loads((copy / "study.json").read_text())
+    (copy / "study.json").write_text(json.dumps(facts | {"primary": "lfw/eer"}))
+    study = reports.read(copy)
+    assert next(iter(_rows.rows(study, "tuned"))).loss == "lmcl"
+    line = next(one for one in _comparisons.against_reference(study, "lfw/eer") if one.row.loss == "lmcl")
+    assert line.comparison.difference < 0 and line.comparison.verdict == "better"
+    assert _comparisons.ranks(study, "lfw/eer")["cnn4", "lmcl"][0] == 1
+
+
+def test_the_family_is_every_loss_against_the_reference_and_the_again_row_is_outside(full):
+    lines = _comparisons.against_reference(full, "lfw/accuracy")
+    assert {line.row.loss for line in lines} == {"center", "lmcl"}
+    assert all(line.against.loss == "softmax" for line in lines)
+    smallest = min(line.comparison.p for line in lines)
+    assert min(line.comparison.adjusted for line in lines) == pytest.approx(2 * smallest)
+    (again,) = _comparisons.against_itself(full, "lfw/accuracy")
+    assert again.comparison.adjusted == again.comparison.p > 0.05
+
+
+def test_without_facts_the_reference_and_the_primary_figure_are_the_usual_ones(copy):
+    (copy / "study.json").unlink()
+    study = reports.read(copy)
+    assert (study.name, study.reference, study.objective) == ("full", "softmax", "dev/accuracy")
+    assert _rows.primary(study) == "lfw/accuracy"
+
+
+def test_the_ledger_counts_this_study_and_all(runs, full, copy):
+    assert full.scorings("lfw", made_up_study.HASHES["lfw"]) == (39, 39 + 23)
+    assert full.scorings("lfw", "other") == (0, 0)
+    assert "39 / 62" in _sections.find("leaderboard").render(full)
+    assert reports.read(copy).ledger == (), "no ledger beside the copy"
+    (copy.parent / "test_ledger.jsonl").write_text('{"study": "full", "protocol": "lfw", "hash": "h"}\n{"stu')
+    assert reports.read(copy).scorings("lfw", "h") == (1, 1), "a line cut short by a crash is dropped"
+
+
+def test_two_backbones_are_compared_each_with_its_own_reference(copy):
+    for one in reports.read(copy).of("tuned", "again"):
+        body = json.loads((one.folder / "record.json").read_text())
+        trial = replace(one.trial, backbone="resnet10t")
+        where = record.start(trial, copy)
+        record.write_text(where / "record.json", json.dumps(body))
+    study = reports.read(copy)
+    lines = _comparisons.against_reference(study, "lfw/accuracy")
+    assert len(lines) == 4 and all(line.row.backbone == line.against.backbone for line in lines)
+    page = text_of(_write.page(study, sections=["verdict", "leaderboard", "differences", "tuning"]))
+    assert "lmcl (resnet10t)" in page and "lmcl (cnn4)" in page
+
+
+@pytest.mark.parametrize(
+    ("metric", "counts", "level"),
+    [
+        ("lfw/accuracy", {}, 0.5),
+        ("lfw/auc", {}, 0.5),
+        ("ytf-mean_score/eer", {}, 0.5),
+        ("lfw/tar_at_far_1e-3", {}, 1e-3),
+        ("megaface/rank1", {"distractors": 9999}, 1e-4),
+        ("megaface/rank1", {}, None),
+        ("megaface/rank1_at_1000", {"distractors": 9999}, 1 / 1001),
+        ("megaface/rank10_at_99", {}, 0.1),
+        ("lfw/accuracy_se", {}, None),
+        ("lfw/threshold", {}, None),
+    ],
+)
+def test_chance(metric, counts, level):
+    assert _figures.chance(metric, counts) == (None if level is None else pytest.approx(level))
+
+
+def test_the_frame_has_a_row_a_trial(full, runs):
+    frame = reports.frame(runs / "full")
+    assert len(frame) == len(full)
+    lmcl = frame[(frame["loss"] == "lmcl") & (frame["role"] == "tuned")]
+    winner = next(r for r in full.of("tuned") if r.trial.loss == "lmcl").trial
+    assert set(lmcl["loss_options.margin"]) == {winner.loss_options["margin"]}
+    assert lmcl["lfw/accuracy"].notna().all() and set(lmcl["lfw.hash"]) == {made_up_study.HASHES["lfw"]}
+    pruned = frame[frame["state"] == "pruned"]
+    assert (pruned["epochs_done"] == 3).all() and pruned["dev/accuracy"].notna().all()
+    assert {"cost.train_seconds", "provenance.commit", "lfw.overlap"} <= set(frame.columns)
+
+
+def test_the_curve_frame_has_a_row_a_point(full):
+    frame = reports.curve_frame(full)
+    kept = next(r for r in full.of("tuned") if r.trial.loss == "center")
+    own = frame[(frame["id"] == kept.trial.id) & (frame["protocol"] == "lfw") & (frame["curve"] == "roc")]
+    assert own["tar"].tolist() == kept.curves()["lfw"]["roc"]["tar"]
