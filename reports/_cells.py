@@ -65,3 +65,25 @@ def overlap(study: Study, metric: str) -> str:
         verdict, "Overlap of training and test unknown"
     )
     return f"{said}{': ' + detail if detail else ''}."
+
+
+def identities(study: Study, metric: str) -> str:
+    """Of a rank-k figure: over how many people it really is."""
+    counts = _rows.score_of(study, metric).get("counts", {})
+    if not _figures.bare(metric).startswith("rank") or "effective_identities" not in counts:
+        return ""
+    share = counts.get("largest_identity_share")
+    largest = f", the largest with {_words.percent(share, 1)} % of the trials" if share is not None else ""
+    return (
+        f"{_figures.title(metric)} counts {_words.count(counts['effective_identities'])} effective identities{largest}."
+    )
+
+
+def counted(study: Study, metric: str) -> str:
+    """What was counted for a figure: `pairs 6,000, images 7,701`; shares in percent."""
+    counts = _rows.score_of(study, metric).get("counts", {})
+    said = {
+        key: f"{_words.percent(number, 1)} %" if key.endswith("share") else _words.count(number)
+        for key, number in counts.items()
+    }
+    return ", ".join(f"{key.replace('_', ' ')} {number}" for key, number in said.items())

@@ -40,7 +40,7 @@ def title(metric: str) -> str:
     """The figure in a reader's words: `lfw/tar_at_far_1e-3` -> `TAR at FAR 1e-3`."""
     name = bare(metric)
     if found := re.match(r"tar_at_far_(.+)$", name):
-        return f"TAR at FAR {found[1]}"
+        return f"TAR at FAR {found[1]}".replace("-", "\N{NON-BREAKING HYPHEN}")
     if found := re.match(r"rank(\d+)(.*)$", name):
         at = re.match(r"_at_(\d+)$", found[2])
         rest = f", {int(at[1]):,} distractors" if at else found[2].replace("_", " ")
@@ -50,7 +50,9 @@ def title(metric: str) -> str:
 
 def protocol_title(protocol: str) -> str:
     """`lfw` -> `LFW`; names that are no abbreviation stay as they are."""
-    return {"lfw": "LFW", "ytf": "YTF", "megaface": "MegaFace-style", "ijb": "IJB"}.get(protocol, protocol)
+    return {"lfw": "LFW", "ytf": "YTF", "megaface": "MegaFace-style", "ijb": "IJB", "heldout": "held-out"}.get(
+        protocol, protocol
+    )
 
 
 def full_title(metric: str) -> str:

@@ -48,9 +48,12 @@ def panels(
     """A figure of rows x columns axes in the report's style; `height` of a row and `width` of all in inches."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height * rows), layout="constrained")
+        figure = Figure(
+            figsize=(width, height * rows), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08, wspace=0.03)
+        )
         axes = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, axes.tolist()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,8 @@ def protocols(study: Study) -> list[str]:
     return list(dict.fromkeys([name for name in named if name in scored] + sorted(scored)))
 
 
-def figures(study: Study, protocol: str) -> list[str]:
+@lru_cache(maxsize=64)  # asked for every cell of every table, over all records
+def figures(study: Study, protocol: str) -> tuple[str, ...]:
     """The figures of a protocol, in the order in which it gives them; standard errors are no figures of their own.
 
     A figure that these data cannot carry is in the list too, so that its reason is shown.
@@ -91,7 +93,7 @@ def figures(study: Study, protocol: str) -> list[str]:
     found: dict[str, None] = {}
     for score in _scores(study.of(*ROLES), protocol):
         found |= dict.fromkeys([*score.get("metrics", ()), *score.get("undefined", ())])
-    return [metric for metric in found if not metric.endswith("_se")]
+    return tuple(metric for metric in found if not metric.endswith("_se"))
 
 
 def leading_figure(study: Study, protocol: str) -> str:

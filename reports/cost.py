@@ -16,7 +16,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("train_seconds", "Training", _words.duration),
     ("images_per_second", "Images/s", lambda n: f"{n:,.0f}"),
     ("peak_memory_mb", "Peak memory", lambda n: f"{n:,.0f} MB"),
-    ("parameters", "Parameters", lambda n: f"{n / 1e6:.2f} M"),
+    ("parameters", "Parameters", lambda n: f"{n / 1e6:.2f} M" if n >= 1e6 else f"{n / 1e3:.0f} k"),
 )
 
 

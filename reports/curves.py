@@ -41,9 +41,12 @@ def _figure(study: Study, protocol: str, lines: list[tuple[Row, list[dict[str, C
     kinds = [kind for kind, (curve, _) in _PANELS.items() if curve in known]
     if not kinds:
         return []
-    figure, axes = _plots.panels(1, len(kinds), height=3.0, width=min(12.0, 4.4 * len(kinds) + 1.8))
+    figure, axes = _plots.panels(-(-len(kinds) // 2), min(len(kinds), 2), height=3.0, width=10.6)
+    flat = [ax for line in axes for ax in line]
+    for ax in flat[len(kinds) :]:
+        ax.set_visible(False)
     styles = _styles(study, [row for row, _ in lines])
-    for kind, ax in zip(kinds, axes[0], strict=True):
+    for kind, ax in zip(kinds, flat, strict=False):
         curve, draw = _PANELS[kind]
         for row, runs in lines:
             found = [run[curve] for run in runs if curve in run]
@@ -53,7 +56,7 @@ def _figure(study: Study, protocol: str, lines: list[tuple[Row, list[dict[str, C
                     found,
                     {"label": _rows.label(study, row.name, row.backbone), **styles[row.role, row.backbone, row.loss]},
                 )
-    _plots.legend(figure, axes[0])
+    _plots.legend(figure, flat[: len(kinds)])
     title = _figures.protocol_title(protocol)
     name = f"curves-{protocol}"
     return [html.heading(title), html.figure(_plots.svg(figure, name, f"Curves of every tuned loss on {title}"))]

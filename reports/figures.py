@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from reports import _cells, _figures, _rows, _words
+from reports import _cells, _figures, _rows
 from reports import _markup as html
 from reports._study import Study
 
@@ -30,12 +30,11 @@ def _table(study: Study, protocol: str) -> Markup:
         for block in _cells.blocks(_rows.rows(study))
     ]
     bodies[-1].append([_cells.chance_name(notes), *[_cells.chance(study, metric) for metric in metrics]])
-    score = _rows.score_of(study, _rows.leading_figure(study, protocol))
-    counts = ", ".join(f"{key.replace('_', ' ')} {_words.count(n)}" for key, n in score.get("counts", {}).items())
-    said = [f"% ± standard deviation over seeds.{f' Counted: {counts}.' if counts else ''} Protocol version"]
-    caption = Markup("{} {}. {}").format(
-        said[0], html.code(score.get("hash", "unknown")), _cells.overlap(study, metrics[0])
-    )
+    leading = _rows.leading_figure(study, protocol)
+    counts = _cells.counted(study, leading)
+    said = ["% ± standard deviation over seeds.", f"Counted: {counts}." if counts else "", "Protocol version"]
+    version = html.identifier(_rows.score_of(study, leading).get("hash", "unknown"))
+    caption = Markup("{} {}. {}").format(" ".join(said), version, _cells.overlap(study, leading))
     title = html.heading(_figures.protocol_title(protocol))
     return html.join([title, html.table(columns, bodies, caption=caption, sortable=True), notes.html()])
 

@@ -26,9 +26,9 @@ LETTERS = {
 SHARED = ("learning_rate", "weight_decay")
 _CAPTION = (
     "Each dot is a tuning trial, seen on held-out training identities and never on a test protocol. Hollow: pruned, at "
-    "its last value. Cross: failed, drawn at the foot. Dashed: the configuration that was confirmed. All "
-    "hyper-parameters of a trial vary together, so a panel shows where the search looked and what it found there, not "
-    "the effect of one of them alone."
+    "its last value. Cross: failed, drawn at the foot. Dashed: the configuration that was confirmed, chosen after the "
+    "best were repeated on other seeds. All hyper-parameters of a trial vary together, so a panel shows where the "
+    "search looked and what it found there, not the effect of one of them alone."
 )
 
 

@@ -56,13 +56,13 @@ def render(records: Study) -> Markup:
 
 
 def _title(study: Study, metric: str, notes: html.Footnotes) -> Markup:
-    """The figure's name, whether it ranks, and the mark of an overlap."""
-    overlap = _cells.overlap(study, metric)
+    """The figure's name, whether it ranks, and the marks of what holds for the whole column."""
+    said = [text for text in (_cells.overlap(study, metric), _cells.identities(study, metric)) if text]
     shown = [entry.get("name") for entry in study.facts.get("display", ()) if isinstance(entry, dict)]
     role = (
         "ranks" if metric == _rows.primary(study) else "shown only" if _rows.protocol_of(study, metric) in shown else ""
     )
-    name = Markup("{}{}").format(_figures.full_title(metric), notes.marks([overlap] if overlap else []))
+    name = Markup("{}{}").format(_figures.full_title(metric), notes.marks(said))
     return Markup("{} {}").format(name, html.small(role)) if role else name
 
 
@@ -102,7 +102,8 @@ def _axis(study: Study, rows: Sequence[Row], metric: str) -> _Axis:
     edges = [edge for sample in inside for edge in (*level_interval(sample), sample.mean)]
     reference = [s.mean for row, s in samples if row.role == "tuned" and row.loss == study.reference]
     places = _words.digits(sample.within for _, sample in samples)
-    return _Axis(*html.span(edges), reference[0] if len(reference) == 1 else math.nan, places)
+    low, high = html.span(edges)
+    return _Axis(max(low, 0.0), min(high, 1.0), reference[0] if len(reference) == 1 else math.nan, places)
 
 
 def _figure(study: Study, row: Row, metric: str, axis: _Axis, notes: html.Footnotes) -> html.Item:

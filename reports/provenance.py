@@ -47,10 +47,10 @@ def _origin(study: Study) -> Markup:
 
 
 def _facts(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Flat `key, text` pairs; nested mappings (package versions) become entries of their own."""
+    """`key, text` pairs; a nested mapping (package versions) is one text."""
     for key, value in provenance.items():
         if isinstance(value, dict):
-            yield from _facts(value)
+            yield key, ", ".join(f"{name} {inner}" for name, inner in value.items())
         elif key == "dirty":
             yield "uncommitted changes", "yes" if value else "no"
         elif isinstance(value, (list, tuple)):
@@ -77,7 +77,7 @@ def _protocols(study: Study) -> Markup:
     if not body:
         return Markup("")
     caption = (
-        "A hash names the version of a protocol: its lists and options. Figures of different hashes are never compared. "
+        "A hash names a version of a protocol, its lists and options. Figures of different hashes are never compared. "
         "The ledger counts every scoring, those of runs that were thrown away too."
     )
     return html.join([html.heading("Test protocols"), html.table(columns, [body], caption=caption)])

@@ -8,7 +8,9 @@ for (const table of document.querySelectorAll("table.sortable")) {
     heading.append(button);
     heading.setAttribute("aria-sort", "none");
     button.addEventListener("click", () => {
-      const sign = heading.getAttribute("aria-sort") === "descending" ? 1 : -1;
+      const words = isNaN(table.querySelector(`td:nth-child(${column + 1})[data-sort]`).dataset.sort);
+      const first = words ? "ascending" : "descending";
+      const sign = (heading.getAttribute("aria-sort") === first) === words ? -1 : 1;
       for (const other of headings) if (other.hasAttribute("aria-sort")) other.setAttribute("aria-sort", "none");
       heading.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
       const key = row => row.cells[column].dataset.sort;
