@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from bench import places, record
 from bench.errors import RequestError, TrialFailed
-from sweeps import checks, plan, reading, tuner
+from sweeps import checks, plan, reading, sheets, tuner
 from sweeps.cell import Cell
 from sweeps.driver import Driver, alone
 from sweeps.progress import board
@@ -59,6 +59,8 @@ def sweep(
     with alone(folder):
         store = tuner.storage(asked.storage or f"sqlite:///{places.runs() / 'optuna.db'}")
         facts = _known(asked, folder) or _begin(asked, folder, command, store)
+        if run is None:
+            sheets.draw(asked, folder)
         cells = [Cell(asked, *place, _tuner(asked, *place, store)) for place in _places(asked)]
         workers = _workers(asked, address, slots, run)
         window = MlflowWindow(asked.name, folder)
@@ -98,7 +100,9 @@ def _known(study: Study, folder: Path) -> dict[str, Any] | None:
     path = folder / "study.json"
     if not path.exists():
         if next(folder.glob("*/trial.json"), None):
-            raise RequestError(f"{folder} holds trials and no study.json: rename the study, or delete that folder to begin anew")
+            raise RequestError(
+                f"{folder} holds trials and no study.json: rename the study, or delete that folder to begin anew"
+            )
         return None
     facts = json.loads(path.read_text())
     if facts["hash"] != reading.digest(study):
@@ -118,7 +122,9 @@ def _begin(study: Study, folder: Path, command: str | None, store: Any) -> dict[
     for place in _places(study):
         if tuner.exists(name := _search(study, *place), store):
             if study.storage:
-                raise RequestError(f"storage {study.storage!r} already holds {name!r}, not begun here: rename the study")
+                raise RequestError(
+                    f"storage {study.storage!r} already holds {name!r}, not begun here: rename the study"
+                )
             tuner.forget(name, store)
     facts = plan.plain(study) | {
         "command": command or " ".join(sys.argv),
