@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
 FILES = ("trial.json", "events.jsonl", "record.json", "curves.json", "raw.npz")
+SHEETS = "contact_sheets"
 _STATUS = {"finished": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}
 _ENDED = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
@@ -89,8 +90,9 @@ class Mirror:
         for shown in self._shown.values():
             if not shown.whole:
                 self.client.set_terminated(shown.run, "KILLED")
-        for path in (self.folder / "study.json", *sorted(self.folder.glob("*.png"))):
-            self.client.log_artifact(self.parent, str(path))
+        self.client.log_artifact(self.parent, str(self.folder / "study.json"))
+        if (self.folder / SHEETS).is_dir():
+            self.client.log_artifacts(self.parent, str(self.folder / SHEETS), SHEETS)
         self.client.set_terminated(self.parent, _ENDED.get(state, "KILLED"))
 
     def _experiment(self, study: str, tracking: str) -> str:
@@ -141,9 +143,10 @@ class Mirror:
         if commit := known.provenance.get("commit"):
             tags.append(RunTag("mlflow.source.git.commit", str(commit)))
         self.client.log_batch(shown.run, tags=tags)
-        for file in FILES:
-            if (known.folder / file).exists():
-                self.client.log_artifact(shown.run, str(known.folder / file))
+        # Of tuning trials no checkpoint is left, of the others the last.
+        for path in (*(known.folder / file for file in FILES), *sorted(known.folder.glob("checkpoint-*.pt"))):
+            if path.exists():
+                self.client.log_artifact(shown.run, str(path))
         self.client.set_terminated(shown.run, _STATUS[known.state])
         # The last word: a run without it is completed by the next `send`.
         self.client.set_tag(shown.run, "facebench.whole", "true")
@@ -208,6 +211,8 @@ def records_from_mlflow(study: str, tracking: str | None, folder: Path) -> Path:
     parent = max(parents, key=lambda run: run.info.start_time).info.run_id
     folder.mkdir(parents=True, exist_ok=True)
     of.download_artifacts(parent, "study.json", str(folder))
+    if of.list_artifacts(parent, SHEETS):
+        of.download_artifacts(parent, SHEETS, str(folder))
     for run in _runs(of, experiment.experiment_id, f"tags.`mlflow.parentRunId` = '{parent}'"):
         if run.data.tags.get("facebench.whole") == "true":
             place = folder / run.data.tags["facebench.trial"]

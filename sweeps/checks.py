@@ -65,7 +65,10 @@ def _backbones(study: Study) -> Iterator[Wrong]:
         if name not in backbones.own() and name not in backbones.names():
             close = difflib.get_close_matches(name, backbones.names(), 3)
             hint = f"closest: {', '.join(close)}; " if close else ""
-            yield ("backbones", name), f"no backbone {name!r}; {hint}there is: {', '.join(backbones.own())} and every timm model"
+            yield (
+                ("backbones", name),
+                f"no backbone {name!r}; {hint}there is: {', '.join(backbones.own())} and every timm model",
+            )
 
 
 def _data(study: Study) -> Iterator[Wrong]:

@@ -152,8 +152,8 @@ class Driver:
     def _enter(self, trial: Trial, result: Result) -> None:
         """Every look at a test goes into the ledger, before the record: one too many is better than one too few."""
         for name, scores in result.scores.items():
-            primary = scores.get("primary")
-            metrics = scores.get("metrics", {})
+            primary = str(scores.get("primary"))
+            metrics: dict[str, float] = scores.get("metrics", {})
             figure = {primary: metrics[primary]} if primary in metrics else metrics
             ledger.append(trial.study, trial.id, name, scores.get("hash", ""), figure)
 
@@ -190,5 +190,7 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise RequestError(f"study {folder.name!r} is being run by another process: wait for it, or stop it first") from None
+            raise RequestError(
+                f"study {folder.name!r} is being run by another process: wait for it, or stop it first"
+            ) from None
         yield

@@ -15,7 +15,9 @@ from bench.trial import Progress, Result, Trial
 from sweeps.work import Heard, Run, work
 
 ATTEMPTS = 3  # of a trial whose worker died
+STARTS = 3  # tries to start Ray here
 PATIENCE = 2.0  # seconds between a polite and a forced cancel
+LOOK = 30.0  # seconds between two looks at the cluster while no trial says anything
 _PLACES = ("FACEBENCH_DATA", "FACEBENCH_CACHE", "FACEBENCH_RUNS")
 
 
@@ -53,6 +55,7 @@ class RayPool:
         self._gpus = gpus
         self._run = run
         self._live: list[_Task] = []
+        self._look = 0.0
         self._dying: list[tuple[_Task, float]] = []
         _connect(address)
         try:
@@ -76,7 +79,7 @@ class RayPool:
         streams = [task.stream for task in self._live]
         ready, _ = ray.wait(streams, num_returns=1, timeout=timeout)
         if not ready:
-            return None
+            return self._orphan()
         task = next(task for task in self._live if task.stream is ready[0])
         # The one just heard goes to the end, so that no trial starves the others.
         self._live.remove(task)
@@ -138,6 +141,19 @@ class RayPool:
         except exceptions.RayError as error:
             return TrialFailed(f"{type(error).__name__}: {str(error).splitlines()[0]}")
 
+    def _orphan(self) -> Heard | None:
+        """While nothing is heard: a trial that no node can hold any more (its node is gone) would wait for ever."""
+        if time.monotonic() < self._look:
+            return None
+        self._look = time.monotonic() + LOOK
+        try:
+            _places(self._cpus, self._gpus)
+        except RequestError as error:
+            trial = self._live[0].trial
+            self.cancel(trial)
+            return Heard(trial, TrialFailed(str(error)))
+        return None
+
     def _start(self, trial: Trial, folder: str) -> Any:
         return self._remote.remote(trial, folder, self._cpus, self._run)
 
@@ -173,7 +189,9 @@ class RayPool:
 
 def _stream(trial: Trial, folder: str, cpus: float, run: Run | None) -> Iterator[Progress | Result]:
     """The body of a task."""
-    yield from work(trial, folder, cpus, run)
+    # Not `yield from`: Ray sends values into its generators, and the list of a resumed trial's past events takes none.
+    for event in work(trial, folder, cpus, run):  # noqa: UP028
+        yield event
 
 
 def _gone(stream: Any) -> bool:
@@ -198,17 +216,32 @@ def _connect(address: str) -> None:
     import ray
 
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if address == "local":
-        cpus = len(os.sched_getaffinity(0))
-        ray.init("local", num_cpus=cpus, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+    if address != "local":
+        try:
+            ray.init(address, **quiet)
+        except (ConnectionError, ValueError, RuntimeError, TimeoutError, ray.exceptions.RayError) as error:
+            raise RequestError(
+                f"no Ray cluster answers at {address!r} ({str(error).strip().splitlines()[0]}): "
+                "give the head's HOST:PORT, or `local` or `inline`"
+            ) from error
         return
-    try:
-        ray.init(address, **quiet)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        cause = str(error).strip().splitlines()[0]
-        raise RequestError(
-            f"no Ray cluster answers at {address!r} ({cause}): give the head's HOST:PORT, or --address local or inline"
-        ) from error
+    local: dict[str, Any] = {
+        "num_cpus": len(os.sched_getaffinity(0)),
+        "include_dashboard": False,
+        "_node_ip_address": "127.0.0.1",
+    }
+    for tries_left in reversed(range(STARTS)):
+        try:
+            ray.init("local", **local, **quiet)
+            return
+        except (
+            Exception
+        ) as error:  # Ray gives its own processes 30 s, too little on a busy machine, and raises just that
+            ray.shutdown()
+            if not tries_left:
+                raise RequestError(
+                    f"Ray did not start here ({str(error).splitlines()[0]}): try --address inline"
+                ) from error
 
 
 def _places(cpus: float, gpus: float) -> int:

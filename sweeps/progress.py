@@ -81,7 +81,13 @@ class Board:
             primary = scores.get("primary", "")
             figures[primary] = known.metrics.get(primary)
         shown = ", ".join(f"{name} {_figure(value)}" for name, value in figures.items() if value is not None)
-        tail = f" {known.reason}" if known.state == "pruned" else f": {known.reason or shown}" if known.reason or shown else ""
+        tail = (
+            f" {known.reason}"
+            if known.state == "pruned"
+            else f": {known.reason or shown}"
+            if known.reason or shown
+            else ""
+        )
         left = self.left()
         eta = f" [{_time(left)} left]" if left is not None else ""
         return f"{cell.name}: {trial.role} {trial.number} (seed {trial.seed}) {known.state}{tail}{eta}"
@@ -96,7 +102,9 @@ class LiveBoard(Board):
         from rich.live import Live
 
         console = Console(file=self.stream)
-        self._live = Live(self._table(), console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        self._live = Live(
+            self._table(), console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        )
         self._live.start()
         self._drawn = 0.0
 
@@ -128,8 +136,8 @@ class LiveBoard(Board):
 
         left = self.left()
         caption = f"about {_time(left)} left" if left is not None else "starting"
-        table = Table(title=f"study {self.study.name}", caption=caption)
-        for column in ("backbone", "loss", "stage", "running", "finished", "pruned", "failed", f"best {self.study.objective}"):
+        table = Table(title=f"study {self.study.name}", caption=f"best {self.study.objective}; {caption}")
+        for column in ("backbone", "loss", "stage", "running", "finished", "pruned", "failed", "best"):
             table.add_column(column, justify="left" if column in ("backbone", "loss", "stage") else "right")
         for cell in self.cells:
             states = self.states[cell.name]

@@ -38,7 +38,9 @@ def load(study: str | Path) -> Study:
     if str(study) in shipped():
         path = SHIPPED / f"{study}.yaml"
     elif not path.is_file():
-        raise RequestError(f"no study {str(study)!r}: give a yaml file or one of the shipped studies: {', '.join(shipped())}")
+        raise RequestError(
+            f"no study {str(study)!r}: give a yaml file or one of the shipped studies: {', '.join(shipped())}"
+        )
     return parse(path.read_text(), str(path))
 
 
@@ -46,7 +48,7 @@ def parse(text: str, file: str) -> Study:
     """The study in a yaml text; `file` is how errors call it."""
     try:
         root = yaml.compose(text, _Loader)
-        value = yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
+        value = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise RequestError(f"study file {file} is not readable yaml: {' '.join(str(error).split())}") from error
     if not isinstance(value, dict):
@@ -76,7 +78,9 @@ def _lines(root: yaml.Node | None, file: str) -> dict[Key, int]:
             for key, value in node.value:
                 if key.value in seen:
                     line = key.start_mark.line + 1
-                    raise RequestError(f"study file {file}, line {line}: key {_dotted((*path, key.value))!r} is given twice")
+                    raise RequestError(
+                        f"study file {file}, line {line}: key {_dotted((*path, key.value))!r} is given twice"
+                    )
                 seen.add(key.value)
                 found[(*path, key.value)] = key.start_mark.line + 1
                 walk(value, (*path, key.value))

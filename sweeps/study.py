@@ -196,7 +196,9 @@ def _mistake(error: ValidationError) -> Mistake:
     if first["type"] == "missing":
         return Mistake(key, "missing; it must be given")
     says = first["msg"].removeprefix("Value error, ")
-    says = re.sub(r"^Input should be (?=greater|less)", "expected a value ", says).replace("Input should be", "expected")
+    says = re.sub(r"^Input should be (?=greater|less)", "expected a value ", says).replace(
+        "Input should be", "expected"
+    )
     got = first["input"]
     shown = f"got {got!r}, " if not isinstance(got, dict | BaseModel) and "got" not in says else ""
     return Mistake(key, shown + says)

@@ -5,6 +5,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sweeps.plan import Space
@@ -41,7 +42,9 @@ def storage(url: str) -> "RDBStorage":
         return optuna.storages.RDBStorage(url, engine_kwargs=engine)
     except (ArgumentError, OperationalError, ImportError) as error:
         cause = str(error).splitlines()[0]
-        raise RequestError(f"storage {url!r} cannot be opened ({cause}): expected an SQLAlchemy URL such as sqlite:///optuna.db") from error
+        raise RequestError(
+            f"storage {url!r} cannot be opened ({cause}): expected an SQLAlchemy URL such as sqlite:///optuna.db"
+        ) from error
 
 
 def exists(name: str, storage: "RDBStorage") -> bool:
@@ -114,7 +117,7 @@ class Tuner:
         for frozen in self._study.get_trials(deepcopy=False):
             params = frozen.params
             if frozen.state is optuna.trial.TrialState.RUNNING:
-                params = self._take(frozen.number, lambda f=frozen: optuna.trial.Trial(self._study, f._trial_id))
+                params = self._take(frozen.number, partial(optuna.trial.Trial, self._study, frozen._trial_id))
             # A crash between ask and the last suggest leaves a trial without parameters; it was completed just now.
             found.append(Asked(frozen.number, dict(params)))
         return found

@@ -44,7 +44,8 @@ def work(trial: Trial, folder: str, cpus: float, run: Run | None) -> Iterator[Pr
     if run is None:
         import torch
 
-        from bench.trial import run
+        from bench import trial as real
 
         torch.set_num_threads(max(1, int(cpus)))
+        run = real.run
     yield from run(trial, folder)

@@ -118,7 +118,7 @@ def test_a_run_shows_the_trials_parameters_tags_figures_and_files(done):
     assert wanted.items() <= tags.items()
     assert history["train/loss"] == [(10, 1.0), (20, 0.5)]
     assert history["lfw/accuracy"] == [(20, tuned.metrics["lfw/accuracy"])]
-    assert files == ["curves.json", "events.jsonl", "record.json", "trial.json"]
+    assert files == ["checkpoint-1.pt", "curves.json", "events.jsonl", "record.json", "trial.json"]
     for known in done:
         steps = [(event.step, event.metrics["train/loss"]) for event in known.events]
         assert shown[known.trial.id][3].get("train/loss", []) == steps
@@ -167,6 +167,10 @@ def test_a_server_that_is_down_costs_a_warning_and_sync_sends_everything(done, t
 
 
 def test_records_come_back_from_mlflow_alone(done, tmp_path):
+    sheet = places.study_folder("study") / "contact_sheets" / "training.png"
+    sheet.parent.mkdir()
+    sheet.write_bytes(b"a picture")
+    tracking.sync("study")
     folder = tracking.records_from_mlflow("study", None, tmp_path / "back")
     back = record.read_study(folder)
     assert [(r.trial, r.state, r.metrics, r.scores, r.events, r.curves()) for r in back] == [
@@ -174,6 +178,7 @@ def test_records_come_back_from_mlflow_alone(done, tmp_path):
     ]
     facts = json.loads((folder / "study.json").read_text())
     assert facts["name"] == "study" and facts["state"] == "finished"
+    assert (folder / "contact_sheets" / "training.png").read_bytes() == b"a picture"
 
 
 def test_a_study_begun_anew_has_a_parent_of_its_own_and_reports_read_the_newest(runs, tmp_path):

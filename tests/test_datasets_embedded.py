@@ -1,0 +1,413 @@
+"""The two datasets that come with the suite: generated faces, and scikit-learn's digits."""
+
+import hashlib
+import math
+import os
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bench import datasets, protocols
+from bench.datasets import (
+    _face_camera,
+    _face_field,
+    _face_head,
+    _face_names,
+    _face_pose,
+    _face_render,
+    _face_shape,
+    faces,
+)
+from bench.errors import RequestError
+
+MIXED = (
+    "train-000003/train-000003_0002.jpg",
+    "ytf-000001/1/0003.jpg",
+    "distractor-000999/distractor-000999_0001.jpg",
+    "lfw-000000/lfw-000000_0004.jpg",
+    "megaface-000012/megaface-000012_0010.jpg",
+    "train-000003/train-000003_0001.jpg",
+)
+
+
+def pictures(names, **settings):
+    """(N, size, size, 3) float64 images of a generator."""
+    return np.stack(list(faces.Generator(**({"size": 32} | settings)).images(names))).astype(float)
+
+
+def digest(names, **settings):
+    return hashlib.sha256(pictures(names, **settings).astype(np.uint8).tobytes()).hexdigest()
+
+
+def gallery(difficulty, people=12, each=6):
+    """(people, each, 8, 8, 3): thumbnails of the central part, where the face is."""
+    names = [_face_names.still("train", i, j + 1) for i in range(people) for j in range(each)]
+    images = pictures(names, difficulty=difficulty)[:, 4:28, 4:28]
+    return images.reshape(people, each, 8, 3, 8, 3, 3).mean((3, 5))
+
+
+def spreads(images):
+    """Mean distance of two images of one person, and of two people."""
+    rows = images.reshape(*images.shape[:2], -1)
+    within = [np.abs(a - b).mean() for person in rows for a, b in combinations(person, 2)]
+    between = [np.abs(a - b).mean() for p, q in combinations(rows, 2) for a, b in zip(p, q, strict=True)]
+    return float(np.mean(within)), float(np.mean(between))
+
+
+# The generator
+
+
+def test_images_are_uint8_pictures_of_the_asked_size():
+    for size in (16, 33, 64):
+        (image,) = faces.Generator(size=size).images(MIXED[:1])
+        assert image.shape == (size, size, 3) and image.dtype == np.uint8 and image.std() > 20
+
+
+def test_an_image_depends_on_its_own_name_alone():
+    many = [*MIXED, *(_face_names.still("train", i, 1) for i in range(30))]
+    assert len(MIXED) < _face_render.batch_size(32) < len(many)  # batches of several, and several batches
+    together = pictures(many, difficulty=2.5)  # all nuisances occur
+    alone = np.concatenate([pictures([name], difficulty=2.5) for name in reversed(many)])[::-1]
+    assert np.array_equal(together, alone)
+
+
+def test_images_differ_by_name_and_seed():
+    seen = [*pictures(MIXED), *pictures(MIXED, seed=1)]
+    assert all(np.abs(a - b).mean() > 3 for a, b in combinations(seen, 2))
+
+
+def test_threads_decide_no_pixel():
+    script = (
+        "import hashlib, sys\nfrom bench.datasets import faces\n"
+        "images = faces.Generator(size=32).images(sys.argv[1:])\n"
+        "print(hashlib.sha256(b''.join(i.tobytes() for i in images)).hexdigest())"
+    )
+    for threads in ("1", "2"):
+        environment = os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        run = [sys.executable, "-c", script, *MIXED]
+        root = Path(__file__).parents[1]
+        done = subprocess.run(run, capture_output=True, text=True, env=environment, cwd=root, check=True, timeout=120)
+        assert done.stdout.strip() == digest(MIXED), f"{threads} threads"
+
+
+def test_other_pixels_need_another_version():
+    """The cache of pixels trusts VERSION: whoever changes what is drawn raises it, and renews GOLDEN."""
+    thumbnails = pictures(MIXED[:2]).mean(3).reshape(2, 4, 8, 4, 8).mean((2, 4)).round()
+    assert _face_render.VERSION == 1
+    assert np.abs(thumbnails.reshape(2, 16) - GOLDEN).max() <= 2, thumbnails.astype(int).tolist()
+
+
+def test_the_size_is_resolution_only():
+    names = [_face_names.still("train", i, 1) for i in range(8)]
+    fine = pictures(names, size=64, difficulty=0.2).reshape(8, 32, 2, 32, 2, 3).mean((2, 4))
+    coarse = pictures(names, size=32, difficulty=0.2)
+    assert np.abs(fine - coarse).mean() < 6 < np.abs(fine - np.roll(coarse, 1, 0)).mean()
+
+
+def test_people_differ_more_than_images_of_one():
+    within, between = spreads(gallery(1.0))
+    assert between > 1.25 * within
+
+
+def test_difficulty_makes_images_of_one_person_differ_more_and_people_less():
+    found = [spreads(gallery(difficulty)) for difficulty in (0.25, 1.0, 2.0)]
+    withins, ratios = [w for w, _ in found], [b / w for w, b in found]
+    assert withins == sorted(withins) and ratios == sorted(ratios, reverse=True)
+    assert ratios[0] > 1.2 * ratios[1] > 1.2 * 1.1 * ratios[2]
+
+
+def test_a_name_that_no_face_has_is_refused():
+    wrong = [
+        "train-000001/train-000001_0000.jpg",  # images count from 1
+        "train-000001/train-000001_00001.jpg",  # a second name of one image
+        "train-000001/train-000002_0001.jpg",
+        "ytf-000001/01/0001.jpg",
+        "other-000001/other-000001_0001.jpg",
+        "train-000001/train-000001_0001.png",
+    ]
+    for name in wrong:
+        with pytest.raises(RequestError, match=r"1 of 2 images are missing.*the first is") as caught:
+            next(iter(faces.Generator().images([MIXED[0], name])))
+        assert repr(name) in str(caught.value) and "megaface" in str(caught.value)
+
+
+def test_the_fingerprint_follows_all_that_decides_pixels():
+    settings = [{}, {"size": 32}, {"seed": 1}, {"difficulty": 1.5}]
+    prints = [faces.Generator(**setting).fingerprint for setting in settings]
+    assert len(set(prints)) == 4 and faces.Generator(difficulty=1).fingerprint == prints[0]
+
+
+# Geometry, light and camera
+
+
+def a_head(**changed):
+    """A mean face, turned; fields of one image."""
+    shape = {name: mean for name, (mean, _, _) in _face_shape.CONTINUOUS.items()}
+    return SimpleNamespace(**{name: np.full((1, 1, 1), value, np.float32) for name, value in (shape | changed).items()})
+
+
+def a_pose(**angles):
+    angles = {"yaw": 0.0, "pitch": 0.0, "roll": 0.0} | angles
+    return SimpleNamespace(**{name: np.full((1, 1, 1), value, np.float32) for name, value in angles.items()})
+
+
+def grid(count=81, extent=1.1):
+    line = np.linspace(-extent, extent, count, dtype=np.float32)
+    return np.broadcast_to(line, (1, count, count)).copy(), np.broadcast_to(-line[:, None], (1, count, count)).copy()
+
+
+@pytest.mark.parametrize("pose", [{}, {"yaw": 0.6}, {"pitch": -0.3, "roll": 0.2}, {"yaw": -0.5, "pitch": 0.2}])
+def test_rays_meet_the_surface_and_project_back(pose):
+    u, v = grid()
+    face = a_head()
+    ray = _face_head.rays(u, v, a_pose(**pose))
+    rotation = np.array([[float(np.ravel(x)[0]) for x in row] for row in ray.rows])
+    assert np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6)
+    met = _face_head.meet(ray, face, rounds=12)
+    on = met.inside > 0.1
+    assert on.mean() > 0.2
+    back_u, back_v = ray.project(met.x, met.y, met.z)
+    assert np.allclose(back_u, u, atol=1e-4) and np.allclose(back_v, v, atol=1e-4)
+    width, depth = _face_head.outline(met.y, face, 0.0, 0.0)
+    level = (met.x / width) ** 2 + ((met.z - _face_head.raised(met.x, met.y, face)) / depth) ** 2
+    assert np.median(np.abs(level[on] - 1)) < 1e-3 and np.mean(np.abs(level[on] - 1) < 0.05) > 0.95
+    few = _face_head.meet(ray, face)  # as many rounds as the pictures take
+    assert np.median(np.abs(few.t - met.t)[on]) < 0.01
+
+
+def test_the_nose_moves_against_the_eyes_when_the_head_turns():
+    """Parallax, which no affine map of a picture has: a point d before another moves by d sin(yaw)."""
+    ray = _face_head.rays(*grid(9), a_pose(yaw=0.4))
+    tip, eye = (float(np.ravel(ray.project(0.0, -0.2, z)[0])[0]) for z in (1.05, 0.8))
+    assert tip - eye == pytest.approx(0.25 * math.sin(0.4), rel=1e-3)
+
+
+def test_normals_of_a_sphere_point_outwards():
+    u, v = grid(61, 0.6)
+    t = np.sqrt(1 - u * u - v * v)
+    surface = _face_head.Surface(u, v, t, t, t)
+    normal = np.stack(_face_head.normals(surface, np.float32(0.02)))[:, 0, 1:-1, 1:-1]
+    expected = np.stack([u, v, t])[:, 0, 1:-1, 1:-1]
+    assert np.abs(normal - expected).max() < 2e-3
+
+
+def test_light_from_the_right_lights_the_right():
+    shot = a_pose(light_x=1.5, light_y=0.0, exposure=1.0, contrast=1.0)
+    zero = np.zeros((1, 1, 1), np.float32)
+    right, left = (_face_render.light((zero + x, zero, zero + 0.6), shot)[0].item() for x in (0.8, -0.8))
+    assert right > 2 * left > 0
+
+
+def test_the_wave_is_nearly_a_cosine():
+    x = np.linspace(-2, 2, 400)
+    assert np.abs(_face_field.wave(x) - np.cos(2 * np.pi * x)).max() < 0.06
+
+
+def test_compression_is_the_block_cosine_transform_rounded():
+    from scipy.fft import dctn, idctn
+
+    picture = np.random.default_rng(0).uniform(0, 255, (1, 3, 16, 24)).astype(np.float32)
+    found = _face_camera.compressed(picture, np.full((1, 1, 1), 1.5, np.float32))
+    for channel in range(3):
+        for top in range(0, 16, 8):
+            for left in range(0, 24, 8):
+                block = picture[0, channel, top : top + 8, left : left + 8].astype(float) - 128
+                step = 1.5 * _face_camera._TABLE
+                expected = idctn(np.rint(dctn(block, norm="ortho") / step) * step, norm="ortho") + 128
+                assert np.allclose(found[0, channel, top : top + 8, left : left + 8], expected, atol=1e-3)
+
+
+def test_compression_keeps_sizes_that_are_no_multiple_of_eight():
+    picture = np.full((2, 3, 20, 20), 90, np.float32)
+    assert np.allclose(_face_camera.compressed(picture, np.zeros((2, 1, 1), np.float32)), 90, atol=0.5)
+
+
+@pytest.mark.parametrize("radius", [0.5, 1.5, 2.5, 4.0])
+def test_blur_has_the_deviation_it_is_asked_for(radius):
+    picture = np.zeros((2, 3, 41, 41), np.float32)
+    picture[:, :, 20, 20] = 1  # wide enough for every filter
+    out = _face_camera.blurred(picture, np.array([radius, 0.0], np.float32)[:, None, None]).astype(float)
+    assert np.array_equal(out[1], picture[1]) and (out > -1e-7).all()
+    place = np.arange(41) - 20.0
+    assert out[0, 0].sum() == pytest.approx(1, abs=1e-5)
+    assert (out[0, 0].sum(0) * place**2).sum() == pytest.approx(radius**2, rel=1e-3)
+
+
+# Videos
+
+
+def test_a_video_moves_smoothly():
+    names = [_face_names.frame("ytf", person, 0, number) for person in range(4) for number in range(1, 31)]
+    clips = pictures(names).reshape(4, 30, -1)
+    for clip in clips:
+        steps = np.abs(np.diff(clip, axis=0)).mean()
+        order = np.random.default_rng(0).permutation(30)
+        assert steps < 0.75 * np.abs(np.diff(clip[order], axis=0)).mean()
+        assert np.abs(clip[1:] - clip[:-1]).mean(1).min() > 0.1  # and does move
+
+
+def test_frames_of_a_video_are_more_alike_than_photographs():
+    stills = pictures([_face_names.still("ytf", 0, i + 1) for i in range(8)]).reshape(8, -1)
+    frames = pictures([_face_names.frame("ytf", 0, 0, i + 1) for i in range(8)]).reshape(8, -1)
+    assert np.abs(np.diff(frames, axis=0)).mean() < 0.6 * np.abs(np.diff(stills, axis=0)).mean()
+
+
+def test_moving_draws_keep_mean_0_and_variance_1():
+    draws = [_face_pose.frame(np.random.default_rng(video), 40).moving for video in range(400)]
+    assert np.mean(draws) == pytest.approx(0, abs=0.05) and np.var(draws) == pytest.approx(1, abs=0.06)
+
+
+# The training set and the lists of the protocols
+
+
+def test_load_names_every_image_and_person():
+    found = datasets.load("faces", identities=3, per_identity=2, size=16)
+    assert found.names[:3] == (
+        "train-000000/train-000000_0001.jpg",
+        "train-000000/train-000000_0002.jpg",
+        "train-000001/train-000001_0001.jpg",
+    )
+    assert found.labels.tolist() == [0, 0, 1, 1, 2, 2] and found.labels.dtype == np.int64
+    assert found.identities == tuple(found.people) == ("train-000000", "train-000001", "train-000002")
+    assert [image.shape for image in found.source.images(found.names)] == [(16, 16, 3)] * 6
+
+
+def test_lfw_list_has_disjoint_folds_of_different_pairs():
+    lists, _ = faces.protocol("lfw", folds=4, pairs=20, identities=22, per_identity=4)
+    assert set(lists) == {"pairs.txt"}
+    header, *lines = lists["pairs.txt"].splitlines()
+    assert header == "4\t20" and len(lines) == 4 * 2 * 20 == len(set(lines))
+    people = []
+    for fold in range(4):
+        rows = [line.split("\t") for line in lines[fold * 40 : fold * 40 + 40]]
+        assert all(len(row) == 3 and int(row[1]) < int(row[2]) <= 4 for row in rows[:20])
+        assert all(len(row) == 4 and row[0] != row[2] for row in rows[20:])
+        people.append({name for row in rows for name in (row[0], row[2] if len(row) == 4 else row[0])})
+    assert not any(a & b for a, b in combinations(people, 2))
+
+
+def test_ytf_list_has_disjoint_splits_of_different_pairs():
+    lists, _ = faces.protocol("ytf", folds=3, pairs=10, identities=15, videos=3, frames=4)
+    header, *lines = lists["splits.txt"].splitlines()
+    assert header == "split,pair,first,second,same" and len(lines) == 3 * 20
+    rows = [line.split(",") for line in lines]
+    people = {split: set() for split in "123"}
+    for split, _, first, second, same in rows:
+        assert (first.split("/")[0] == second.split("/")[0]) == (same == "1") and first != second
+        people[split] |= {first.split("/")[0], second.split("/")[0]}
+    assert not any(a & b for a, b in combinations(people.values(), 2))
+    assert len({(first, second) for _, _, first, second, _ in rows}) == 60
+    assert sum(same == "1" for *_, same in rows) == 30
+    assert len(lists["images.txt"].splitlines()) == len(set(lists["images.txt"].splitlines())) == 15 * 3 * 4
+
+
+def test_megaface_and_heldout_list_all_images():
+    lists, _ = faces.protocol("megaface", identities=3, per_identity=2, distractors=5)
+    probes, others = (lists[f"{what}.txt"].splitlines() for what in ("probes", "distractors"))
+    assert len(set(probes)) == 6 and len({name.split("/")[0] for name in probes}) == 3
+    assert len({name.split("/")[0] for name in others}) == len(others) == 5
+    lists, _ = faces.protocol("heldout", identities=2, per_identity=3)
+    assert len(set(lists["images.txt"].splitlines())) == 6
+
+
+SMALL = {
+    "lfw": {"folds": 2, "pairs": 4, "identities": 8, "per_identity": 3},
+    "ytf": {"folds": 2, "pairs": 4, "identities": 8, "videos": 3, "frames": 2},
+    "megaface": {"identities": 4, "per_identity": 3, "distractors": 9},
+    "heldout": {"identities": 4, "per_identity": 3},
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_protocols_read_the_lists_and_find_the_images(name):
+    lists, source = datasets.protocol({"name": "faces", "size": 16, **SMALL[name]}, name)
+    protocol = protocols.create(name, root=lists)
+    images = np.stack(list(source.images(protocol.images)))
+    scores = protocol.score(images.reshape(len(images), -1).astype(float))
+    assert scores.metrics and all(np.isfinite(value) for value in scores.metrics.values())
+    assert lists == datasets.protocol({"name": "faces", **SMALL[name]}, name)[0]  # the pixels' size changes no list
+
+
+def test_no_two_parts_share_a_person():
+    train = set(faces.load(identities=5, per_identity=1).identities)
+    seen = [train]
+    for name, scale in SMALL.items():
+        lists, _ = faces.protocol(name, **scale)
+        seen.append({person for person in protocols.create(name, root=lists).people})
+    assert not any(a & b for a, b in combinations(seen, 2))
+    first = pictures([_face_names.still(part, 0, 1) for part in _face_names.PARTS])
+    assert all(np.abs(a - b).mean() > 3 for a, b in combinations(first, 2))
+
+
+def test_another_seed_draws_other_pairs():
+    assert faces.protocol("lfw", **SMALL["lfw"])[0] != faces.protocol("lfw", seed=1, **SMALL["lfw"])[0]
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: faces.protocol("ijb"), "no protocol 'ijb'; it has: lfw, ytf, megaface, heldout"),
+        (lambda: faces.protocol("lfw", frames=3), "no option 'frames'; it has: folds, pairs, identities, per_identity"),
+        (lambda: faces.protocol("lfw", folds=10, identities=19), "at least 20 identities, got 19"),
+        (lambda: faces.protocol("lfw", pairs=500, identities=20), "500 genuine pairs a fold are more than the 30"),
+        (lambda: faces.protocol("ytf", videos=1), "videos of faces must be a whole number of at least 2, got 1"),
+        (lambda: faces.protocol("heldout", identities=2.5), "identities of faces must be a whole number"),
+        (lambda: faces.load(identities=0), "identities of faces must be a whole number of at least 1, got 0"),
+        (lambda: faces.load(size=8), "from 16 to 512, got 8"),
+        (lambda: faces.load(difficulty=-1), "a number from 0 to 4 .*got -1"),
+        (lambda: faces.load(difficulty=float("nan")), "a number from 0 to 4 .*got nan"),
+        (lambda: faces.load(seed=-1), "seed of faces must be a whole number"),
+        (lambda: datasets.load("faces", colour=1), "no option 'colour'"),
+    ],
+)
+def test_wrong_requests_are_answered_in_a_sentence(call, words):
+    with pytest.raises(RequestError, match=words):
+        call()
+
+
+# Digits
+
+
+def test_digits_are_scikit_learns():
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    found = datasets.load("digits", classes=list(range(10)))
+    images = np.stack(list(found.source.images(found.names)))
+    assert images.shape == (1797, 8, 8, 1) and images.dtype == np.uint8 and images.max() == 255
+    assert np.bincount(found.labels).tolist() == np.bincount(data.target).tolist()
+    for digit in range(10):
+        ours = images[found.labels == digit][..., 0]
+        assert np.array_equal(np.rint(ours / 255 * 16), data.images[data.target == digit])
+
+
+def test_digits_share_the_classes_out():
+    train = datasets.load("digits")
+    assert train.identities == tuple(f"digit-{d}" for d in range(7)) and train.names[0] == "digit-0/0001.png"
+    assert [train.identities[label] for label in train.labels] == [name.split("/")[0] for name in train.names]
+    lists, source = datasets.protocol({"name": "digits"}, "heldout")
+    held = protocols.create("heldout", root=lists)
+    assert set(held.people) == {"digit-7", "digit-8", "digit-9"} and len(held.images) + len(train.names) == 1797
+    assert source.fingerprint == train.source.fingerprint
+    assert datasets.load("digits", classes=(3, 1)).identities == ("digit-1", "digit-3")
+
+
+@pytest.mark.parametrize("classes", [(), (1, 1), (10,), ("a",), 7])
+def test_wrong_digits_are_refused(classes):
+    with pytest.raises(RequestError, match="classes of digits are different digits from 0 to 9"):
+        datasets.load("digits", classes=classes)
+
+
+def test_wrong_requests_to_digits_are_refused():
+    with pytest.raises(RequestError, match="no protocol 'lfw'; it has: heldout"):
+        datasets.protocol({"name": "digits"}, "lfw")
+    with pytest.raises(RequestError, match=r"1 of 2 images are missing in digits, the first is 'digit-0/9999.png'"):
+        list(datasets.load("digits").source.images(["digit-0/0001.png", "digit-0/9999.png"]))
+
+
+GOLDEN = np.zeros((2, 16))
