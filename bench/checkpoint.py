@@ -9,7 +9,7 @@ from typing import Any
 import fsspec
 import torch
 
-from bench.trial import Progress
+from bench.plain import Progress
 
 _NAME = re.compile(r"checkpoint-(\d+)\.pt$")
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.trial import Progress, Result, Trial
+from bench.plain import Progress, Result, Trial
 
 VERSION = 1
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from bench import ledger, places, record, scoring
 from bench.errors import RequestError, TrialFailed
+from bench.plain import Options, Progress, Result, Trial
 from bench.record import Record
-from bench.trial import Options, Progress, Result, Trial, run
 
 STUDY = "single"  # the folder in runs/ that trials by hand go to
 
@@ -42,6 +42,8 @@ def train(wanted: Trial, quiet: bool = False) -> Record:
     Raises:
         TrialFailed: the training diverged (it is recorded as failed).
     """
+    from bench.trial import run  # brings torch
+
     folder = record.start(wanted, places.study_folder(STUDY))
     try:
         for event in run(wanted, str(folder)):

@@ -18,7 +18,7 @@ SCHEDULES = ("cosine", "step", "constant")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How to train; the fields are those of `bench.trial.Trial`."""
+    """How to train; the fields are those of `bench.plain.Trial`."""
 
     epochs: int
     batch_size: int

@@ -1,133 +1,50 @@
-"""One trial: plain data in, a stream of events out."""
+"""How one trial goes: data -> network and criterion -> training -> embeddings -> scores.
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+A plain generator of events: it knows no Ray, no Optuna, no MLflow.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+import torch
+from torch import nn
 
-class Options(Mapping[str, Any]):
-    """An immutable, hashable, ordered-by-key mapping of plain values (numbers, strings, booleans, lists, mappings)."""
+import backbones
+import losses
+from bench import augment, datasets, device, overlap, provenance, scoring
+from bench.checkpoint import Checkpoints
+from bench.embed import embed
+from bench.errors import RequestError
+from bench.images import Faces, Source
+from bench.pixels import Pixels, pixels, row_hashes
+from bench.plain import Options, Progress, Result, Trial
+from bench.protocols.heldout import Heldout
+from bench.train import Fit, Settings, fit, steps_per_epoch
 
-    def __init__(self, values: Mapping[str, Any] | None = None, **more: Any):
-        self._json = json.dumps({**(values or {}), **more}, sort_keys=True, default=dict)
-
-    def __getitem__(self, key: str) -> Any:
-        return json.loads(self._json)[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(json.loads(self._json))
-
-    def __len__(self) -> int:
-        return len(json.loads(self._json))
-
-    def __hash__(self) -> int:
-        return hash(self._json)
-
-    def __repr__(self) -> str:
-        return f"Options({self._json})"
-
-    def __deepcopy__(self, memo: dict) -> "Options":
-        return self
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """Everything that decides what a trial does. Two equal trials give equal numbers.
-
-    Attributes:
-        study, stage, role, number, seed: who asked for it. `stage` is `tune`, `default` or `confirm`; `role` is its
-            part there: `search`, `finalist` (tune), `default`, `tuned`, `again` (the A/A row), `untrained` (confirm).
-        data: the training set, `{"name": "faces", ...options of its load}`.
-        holdout: share of the training identities set aside as development identities (0: all are trained on).
-        holdout_seed: which ones.
-        backbone, backbone_options, embedding_dim: the network.
-        loss, loss_options: the criterion; `x_fraction` reaches the loss as `x_steps`, that share of all steps.
-        image_size, crop, channels: pixels are the central `crop` square (None: all of it) scaled to `image_size`.
-        epochs, batch_size, optimizer, learning_rate, weight_decay, momentum, schedule, warmup: the training.
-            `schedule` is `cosine`, `step` or `constant`; `warmup` is a share of the run.
-        augment: `flip`, `shift`, `brightness`, `contrast`, `grey`, `erase`, each a number (bench.augment).
-        precision: `auto` (bf16 where the device gains from it), `bf16` or `float32`.
-        flip: how the embeddings of an image and its mirror image are joined: `concat`, `add` or `none`.
-        protocols: the test protocols scored at the end, `{"name": "lfw", ...options of its load}`.
-        allow_overlap: score although training and test share people or images (the figure is marked).
-    """
-
-    study: str = "single"
-    stage: str = "confirm"
-    role: str = "tuned"
-    number: int = 0
-    seed: int = 0
-    data: Options = Options(name="digits")
-    holdout: float = 0.0
-    holdout_seed: int = 0
-    backbone: str = "cnn4"
-    backbone_options: Options = Options()
-    embedding_dim: int = 128
-    loss: str = "softmax"
-    loss_options: Options = Options()
-    image_size: int = 32
-    crop: int | None = None
-    channels: int = 3
-    epochs: int = 5
-    batch_size: int = 64
-    optimizer: str = "sgd"
-    learning_rate: float = 0.1
-    weight_decay: float = 5e-4
-    momentum: float = 0.9
-    schedule: str = "cosine"
-    warmup: float = 0.05
-    augment: Options = Options()
-    precision: str = "auto"
-    flip: str = "concat"
-    protocols: tuple[Options, ...] = ()
-    allow_overlap: bool = False
-
-    def plain(self) -> dict[str, Any]:
-        """The trial as JSON-able data; `Trial.from_plain` reads it back."""
-        return json.loads(json.dumps({f.name: getattr(self, f.name) for f in fields(self)}, default=dict))
-
-    @classmethod
-    def from_plain(cls, values: Mapping[str, Any]) -> "Trial":
-        kinds = {f.name: f.type for f in fields(cls)}
-        made: dict[str, Any] = {k: Options(v) if kinds[k] is Options else v for k, v in values.items()}
-        made["protocols"] = tuple(Options(p) for p in values.get("protocols", ()))
-        return cls(**made)
-
-    @property
-    def id(self) -> str:
-        """16 hex digits of the hash of the canonical JSON."""
-        return hashlib.sha256(json.dumps(self.plain(), sort_keys=True).encode()).hexdigest()[:16]
+__all__ = ["Options", "Progress", "Result", "Trial", "run"]
 
 
 @dataclass(frozen=True)
-class Progress:
-    """One epoch is done. `metrics` are deterministic; what is timed stands in `seconds` (wall time since the start)."""
+class _Exam:
+    """A test protocol with its pixels, and whether it shares people or images with the training."""
 
-    step: int
-    epoch: int
-    metrics: dict[str, float]
-    seconds: float = 0.0
+    protocol: Any
+    pixels: Pixels
+    overlap: dict[str, str]
 
 
 @dataclass(frozen=True)
-class Result:
-    """The last event of a trial.
+class _Data:
+    """The training part and the development part of a trial's images (rows of `pixels`), and its exams."""
 
-    Attributes:
-        metrics: all final figures, flat (`dev/...` and `protocol/...`).
-        scores: per protocol the plain form of its `Scores` without raw arrays, with `hash`, `spec` and `overlap`.
-        raw: array name -> array, `protocol/what` (per-pair scores ...).
-        cost: `train_seconds`, `images_per_second`, `peak_memory_mb`, `parameters`, `epochs`, `device`.
-        provenance: versions, git commit and dirty flag, data fingerprint, skipped images.
-    """
-
-    metrics: dict[str, float]
-    scores: dict[str, dict[str, Any]] = field(default_factory=dict)
-    raw: dict[str, Any] = field(default_factory=dict)
-    cost: dict[str, Any] = field(default_factory=dict)
-    provenance: dict[str, Any] = field(default_factory=dict)
+    faces: Faces
+    pixels: Pixels
+    train: np.ndarray
+    develop: np.ndarray
+    exams: tuple[_Exam, ...]
 
 
 def run(trial: Trial, folder: str | None = None) -> Iterator[Progress | Result]:
@@ -141,6 +58,151 @@ def run(trial: Trial, folder: str | None = None) -> Iterator[Progress | Result]:
         RequestError: the trial asks for what does not exist or must not be (shared people between training and test).
         TrialFailed: the training diverged.
     """
-    from bench import run as whole  # torch is imported only when something runs
+    begun = time.monotonic()
+    settings = Settings(
+        **{f.name: getattr(trial, f.name) for f in fields(Settings)} | {"augment": augment.check(trial.augment)}
+    )
+    where = device.choose(trial.precision)
+    data = _load(trial)
+    labels, classes = _dense(data.faces.labels[data.train])
+    total = steps_per_epoch(len(data.train), trial.batch_size) * trial.epochs
+    work = Fit(*_modules(trial, classes, total), settings, where)
+    develop = _Development(data, trial, where)
 
-    return whole.events(trial, folder)
+    saved = Checkpoints(folder) if folder else None
+    past: list[Progress] = []
+    if saved and (found := saved.latest()):
+        state, past = found
+        work.restore(state)
+        yield from past
+    before = past[-1].seconds if past else 0.0
+    images = data.pixels.array[data.train]
+    for step, epoch, metrics in fit(work, images, labels, develop):
+        past.append(Progress(step, epoch, metrics, before + time.monotonic() - begun))
+        if saved:
+            saved.save(work.state(), past)
+        yield past[-1]
+    yield _result(trial, data, work, past, develop)
+
+
+def _result(trial: Trial, data: _Data, work: Fit, past: list[Progress], develop: "_Development") -> Result:
+    metrics = dict(past[-1].metrics) if past else develop(work.network)
+    scores: dict[str, Any] = {}
+    raw: dict[str, Any] = {}
+    for exam in data.exams:
+        embeddings = embed(work.network, exam.pixels.array, work.device, trial.flip)
+        answer = exam.protocol.score(embeddings)
+        metrics |= answer.metrics
+        scores[exam.protocol.name] = scoring.plain(answer, exam.protocol, exam.overlap)
+        raw |= scoring.raw(answer, exam.protocol)
+    seconds = past[-1].seconds if past else 0.0
+    cost = {
+        "train_seconds": seconds,
+        "images_per_second": len(data.train) * len(past) / seconds if seconds else None,
+        "peak_memory_mb": work.device.peak_memory_mb(),
+        "parameters": sum(p.numel() for p in work.network.parameters()),
+        "epochs": len(past),
+        "device": work.device.name,
+        "precision": "bf16" if work.device.bf16 else "float32",
+    }
+    skipped = [f"{bad.name}: {bad.reason}" for bad in data.pixels.unreadable]
+    facts = {
+        "data": data.pixels.key,
+        "identities": len(data.faces.identities),
+        "images": len(data.faces.names),
+        "train_identities": len(np.unique(data.faces.labels[data.train])),
+        "train_images": len(data.train),
+        "development_images": len(data.develop),
+        "skipped_images": len(skipped),
+        "first_skipped": skipped[:10],
+    }
+    return Result(metrics, scores, raw, cost, provenance.environment() | facts)
+
+
+class _Development:
+    """The figures on the held-out identities; none where nothing is held out."""
+
+    def __init__(self, data: _Data, trial: Trial, where: device.Device):
+        self.images = data.pixels.array[data.develop]
+        self.flip = trial.flip
+        self.where = where
+        if len(data.develop):
+            names = [data.faces.names[row] for row in data.develop]
+            people = [data.faces.identities[data.faces.labels[row]] for row in data.develop]
+            self.protocol = Heldout(tuple(names), tuple(people), name="dev")
+
+    def __call__(self, network: nn.Module) -> dict[str, float]:
+        if not len(self.images):
+            return {}
+        return self.protocol.score(embed(network, self.images, self.where, self.flip)).metrics
+
+
+def _load(trial: Trial) -> _Data:
+    options = dict(trial.data)
+    faces = datasets.load(options.pop("name", ""), **options)
+    opened = [scoring.open_protocol(spec) for spec in trial.protocols]
+    shown = pixels(faces.source, faces.names, trial.image_size, trial.crop, trial.channels)
+    readable = np.ones(len(faces.names), bool)
+    position = {name: row for row, name in enumerate(faces.names)}
+    readable[[position[bad.name] for bad in shown.unreadable]] = False
+    held = np.isin(faces.labels, _held_out(trial, len(faces.identities)))
+    train, develop = np.flatnonzero(readable & ~held), np.flatnonzero(readable & held)
+    hashes = row_hashes(shown.array) if opened else []
+    exams = tuple(_exam(trial, faces, hashes, protocol, source) for protocol, source in opened)
+    return _Data(faces, shown, train, develop, exams)
+
+
+def _exam(trial: Trial, faces: Faces, hashes: list[bytes], protocol: Any, source: Source) -> _Exam:
+    shown = pixels(source, protocol.images, trial.image_size, trial.crop, trial.channels)
+    if shown.unreadable:
+        bad = shown.unreadable[0]
+        raise RequestError(
+            f"{len(shown.unreadable)} of {len(protocol.images)} images of {protocol.name} cannot be read, "
+            f"the first is {bad.name} ({bad.reason}): a protocol is scored on all of its images or not at all"
+        )
+    found = overlap.compare(faces, hashes, protocol.name, protocol.people, row_hashes(shown.array), trial.allow_overlap)
+    return _Exam(protocol, shown, found)
+
+
+def _held_out(trial: Trial, count: int) -> np.ndarray:
+    """The identities set aside for development: the same for every loss, backbone and seed of a study."""
+    if not 0 <= trial.holdout < 1:
+        raise RequestError(f"holdout is the share of identities held out, 0 <= holdout < 1, got {trial.holdout}")
+    size = round(trial.holdout * count)
+    if trial.holdout and (size < 2 or count - size < 2):
+        raise RequestError(
+            f"holdout {trial.holdout} of {count} identities leaves {size} for development and {count - size} for training: "
+            "at least 2 of each are needed"
+        )
+    return np.random.default_rng(trial.holdout_seed).permutation(count)[:size]
+
+
+def _dense(labels: np.ndarray) -> tuple[np.ndarray, int]:
+    """The labels of the training part renumbered 0..C-1, and C."""
+    present, dense = np.unique(labels, return_inverse=True)
+    return dense.astype(np.int64), len(present)
+
+
+def _modules(trial: Trial, classes: int, total_steps: int) -> tuple[nn.Module, nn.Module]:
+    """The network and the criterion, drawn from the trial's seed; the caller's random state is left alone."""
+    size = (trial.image_size, trial.image_size)
+    with torch.random.fork_rng():
+        torch.manual_seed(trial.seed)
+        try:
+            network = backbones.create(
+                trial.backbone, trial.embedding_dim, trial.channels, size, **dict(trial.backbone_options)
+            )
+            criterion = losses.create(trial.loss, classes, trial.embedding_dim, **loss_options(trial, total_steps))
+        except ValueError as error:
+            raise RequestError(str(error)) from error
+    return network, criterion
+
+
+def loss_options(trial: Trial, total_steps: int) -> dict[str, Any]:
+    """The loss's hyper-parameters: `x_fraction` becomes `x_steps`, that share of all steps of the run."""
+    made = {}
+    for name, value in trial.loss_options.items():
+        if name.endswith("_fraction"):
+            name, value = name.removesuffix("fraction") + "steps", round(value * total_steps)
+        made[name] = value
+    return made

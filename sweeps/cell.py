@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Sequence
 from statistics import fmean
 
+from bench.plain import Trial
 from bench.record import Record
-from bench.trial import Trial
 from sweeps import plan
 from sweeps.study import Study
 from sweeps.tuner import Tuner

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bench import ledger, record
 from bench.errors import RequestError, TrialFailed
+from bench.plain import Progress, Result, Trial
 from bench.record import Record
-from bench.trial import Progress, Result, Trial
 from sweeps.cell import Cell
 from sweeps.progress import Board
 from sweeps.study import Study

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Generator
 
 from bench.errors import TrialFailed
-from bench.trial import Result, Trial
+from bench.plain import Result, Trial
 from sweeps.work import Heard, Run, work
 
 

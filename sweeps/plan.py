@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bench.trial import Options, Trial
+from bench.plain import Options, Trial
 from sweeps.study import Range, Study
 
 # A decade and more about the values in use; SGD's are those of the papers (Wen et al. 2016, Wang et al. 2018).

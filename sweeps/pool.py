@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import RequestError, TrialFailed
-from bench.trial import Progress, Result, Trial
+from bench.plain import Progress, Result, Trial
 from sweeps.work import Heard, Run, work
 
 ATTEMPTS = 3  # of a trial whose worker died

@@ -5,8 +5,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, TextIO
 
+from bench.plain import Progress, Trial
 from bench.record import Record
-from bench.trial import Progress, Trial
 from sweeps import plan
 from sweeps.cell import Cell
 from sweeps.study import Study

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
-from bench.trial import Progress, Result, Trial
+from bench.plain import Progress, Result, Trial
 
 Run = Callable[[Trial, str], Iterator[Progress | Result]]
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.errors import RequestError, TrialFailed
-from bench.trial import Progress, Result, Trial
+from bench.plain import Progress, Result, Trial
 
 
 def figure(trial: Trial, epoch: int) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from bench import record
-from bench.trial import Options, Progress, Result, Trial
+from bench.plain import Options, Progress, Result, Trial
 
 LOSSES = ("softmax", "center", "lmcl")
 LEVELS = {"softmax": 0.865, "center": 0.872, "lmcl": 0.893}

@@ -44,7 +44,7 @@ def brought_in(code):
             "import sys; sys.argv = ['facebench', '--help']\nfrom bench import cli\ntry: cli.main()\nexcept SystemExit: pass",
             set(),
         ),
-        ("import bench.run", HEAVY - {"ray", "mlflow", "optuna", "pydantic"}),
+        ("import bench.trial", HEAVY - {"ray", "mlflow", "optuna", "pydantic"}),
         ("import bench.single", HEAVY - {"ray", "mlflow", "optuna", "pydantic", "torch"}),
     ],
 )

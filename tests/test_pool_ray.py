@@ -9,7 +9,7 @@ import fake_trial
 import pytest
 
 from bench.errors import RequestError, TrialFailed
-from bench.trial import Options, Progress, Result, Trial
+from bench.plain import Options, Progress, Result, Trial
 from sweeps import pool
 from sweeps.inline import Inline
 

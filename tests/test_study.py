@@ -3,7 +3,7 @@
 import pytest
 
 from bench.errors import RequestError
-from bench.trial import Trial
+from bench.plain import Trial
 from sweeps import plan, reading
 
 GOOD = """\

@@ -11,7 +11,7 @@ import pytest
 import sweeps
 from bench import ledger, record
 from bench.errors import RequestError, TrialFailed
-from bench.trial import Options, Trial
+from bench.plain import Options, Trial
 from sweeps import session
 from sweeps.driver import alone, check_sealed
 from sweeps.study import Study

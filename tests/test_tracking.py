@@ -14,7 +14,7 @@ import pytest
 import sweeps
 from bench import places, record, tracking
 from bench.errors import RequestError
-from bench.trial import Progress, Trial
+from bench.plain import Progress, Trial
 from sweeps.study import Study
 
 STUDY = {

@@ -10,7 +10,7 @@ from bench import record
 from bench.errors import RequestError
 from bench.images import Faces
 from bench.overlap import compare
-from bench.trial import Options, Progress, Result, Trial, run
+from bench.trial import Options, Progress, Result, Trial, loss_options, run
 
 SMALL = {
     "data": Options(name="digits"),
@@ -77,14 +77,12 @@ def test_an_untrained_network_is_scored_too():
 
 
 def test_a_share_of_the_run_reaches_the_loss_in_steps():
-    from bench.run import loss_options
-
     trial = Trial(loss_options=Options(margin=0.3, margin_warmup_fraction=0.25))
     assert loss_options(trial, total_steps=82) == {"margin": 0.3, "margin_warmup_steps": 20}
 
 
 def test_development_identities_are_the_same_for_every_seed_and_loss_and_never_trained_on():
-    from bench.run import _load
+    from bench.trial import _load
 
     first, second = _load(Trial(**SMALL)), _load(Trial(**SMALL, seed=5, loss="lmcl"))
     assert np.array_equal(first.develop, second.develop)

@@ -11,7 +11,7 @@ Field = np.ndarray  # (B, H, W) float32; parameters of an image are (B, 1, 1), c
 
 def cover(distance: Field, width: Field) -> Field:
     """How much of a pixel lies inside an edge: `distance` inside is positive; the edge is `width` wide."""
-    return np.clip(distance / width + np.float32(0.5), 0, 1)
+    return np.clip(distance / width + 0.5, 0, 1)
 
 
 def bump(q: Field) -> Field:
@@ -30,19 +30,19 @@ def wave(x: Field) -> Field:
     """A smooth wave of period 1 between -1 and 1 (parabolic arcs)."""
     x = x - np.floor(x)
     left = np.minimum(x, 1 - x)  # 0 .. 0.5
-    late = np.maximum(left - np.float32(0.25), 0)
+    late = np.maximum(left - 0.25, 0)
     return 1 - 16 * left * left + 32 * late * late
 
 
 def speckle(x: Field, y: Field) -> Field:
     """Noise in -1 .. 1 that belongs to the place (x, y), one value for each unit square."""
     x, y = np.floor(x), np.floor(y)
-    mixed = x * np.float32(0.7548777) + y * np.float32(0.5698403)
-    mixed = (mixed - np.floor(mixed)) * (x + 3 * y + 91) * np.float32(0.6180340)
+    mixed = x * 0.7548777 + y * 0.5698403
+    mixed = (mixed - np.floor(mixed)) * (x + 3 * y + 91) * 0.6180340
     return 2 * (mixed - np.floor(mixed)) - 1
 
 
-def paint(canvas: Field, alpha: Field, colour: Field) -> None:
+def paint(canvas: Field, alpha: Field, colour: Field | float) -> None:
     """Lay `colour` (broadcasts to (B, 3, H, W)) over the canvas (B, 3, H, W), `alpha` (B, H, W) of it."""
     canvas += alpha[:, None] * (colour - canvas)
 

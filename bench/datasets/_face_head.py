@@ -1,7 +1,8 @@
 """The head in three dimensions: rays from the camera meet a surface; its depth gives the normals that are lit.
 
-At each height y the head is an ellipse in (x, z) with half-axes `width(y)` and `depth(y)`; nose, brows, lips and eye sockets
-are a relief along z. A ray meets an ellipse in closed form; as y and the relief depend on where it meets, that is iterated.
+At each height y the head is an ellipse in (x, z) with half-axes width(y) and depth(y); nose, brows, lips and eye
+sockets are a relief along z. A ray meets an ellipse in closed form; as y and the relief depend on where it meets, that
+is iterated.
 """
 
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import numpy as np
 
 from bench.datasets._face_field import Field, bump, ramp
 
-DEPTH = np.float32(0.86)  # of the head's front half
+DEPTH = 0.86  # of the head's front half
 
 
 class Rays(NamedTuple):
@@ -78,46 +79,46 @@ def meet(ray: Rays, face: SimpleNamespace, grow: Field | float = 0.0, lift: Fiel
         inner = half * half - square * (ox * ox + oz * oz - 1)
         hit = (np.sqrt(np.maximum(inner, 0)) - half) / square
         t = hit if last == 0 else (t + hit) / 2 if last < rounds - 1 else (t + 2 * hit) / 3
-    inside = inner * width / (2 * square * width * width + np.float32(0.02))
+    inside = inner * width / (2 * square * width * width + 0.02)
     hy = y + t * dy
-    inside = np.minimum(inside, np.minimum(face.crown + lift - hy, hy - face.chin + grow * np.float32(0.5)))
+    inside = np.minimum(inside, np.minimum(face.crown + lift - hy, hy - face.chin + grow * 0.5))
     return Surface(x + t * dx, hy, z + t * dz, t, inside)
 
 
 def outline(y: Field, face: SimpleNamespace, grow: Field | float, lift: Field | float) -> tuple[Field, Field]:
     """Half width and half depth of the head at height y: a round skull above the cheeks, the jaw below."""
     up = np.clip((y - face.cheek) / (face.crown + lift - face.cheek), 0, 1)
-    down = np.clip((face.cheek - y) / (face.cheek - face.chin + grow * np.float32(0.5)), 0, 1)
+    down = np.clip((face.cheek - y) / (face.cheek - face.chin + grow * 0.5), 0, 1)
     u2, d2 = up * up, down * down
-    skull = np.sqrt(np.maximum(1 - u2 * (np.float32(0.55) + np.float32(0.45) * u2), 0))
+    skull = np.sqrt(np.maximum(1 - u2 * (0.55 + 0.45 * u2), 0))
     jaw = np.sqrt(np.maximum(1 - d2 * (1 - face.jaw_square + face.jaw_square * d2), 0)) * (1 - face.jaw_taper * down)
     front = np.sqrt(np.maximum(1 - d2 * d2, 0))
     width = (face.face_width + grow) * skull * jaw
     depth = (DEPTH + grow) * skull * front
-    return np.maximum(width, np.float32(0.03)), np.maximum(depth, np.float32(0.03))
+    return np.maximum(width, 0.03), np.maximum(depth, 0.03)
 
 
 def raised(x: Field, y: Field, face: SimpleNamespace) -> Field:
     """The relief of the face along z at (x, y): nose, sockets, brow ridge, cheekbones, lips, chin."""
     side = np.abs(x)
     x2 = x * x
-    along = (face.eye_y + np.float32(0.08) - y) / (face.eye_y + np.float32(0.08) - face.nose_tip)  # 0 root .. 1 tip
+    along = (face.eye_y + 0.08 - y) / (face.eye_y + 0.08 - face.nose_tip)  # 0 root .. 1 tip
     down = np.clip(along, 0, 1)
     wide = face.nose_bridge + (face.nose_width - face.nose_bridge) * down * down
     height = face.nose_root + (face.nose_height - face.nose_root) * down
-    ends = ramp((along + np.float32(0.35)) * np.float32(2.8)) * ramp((np.float32(1.3) - along) * np.float32(3.4))
-    z = height * ends * bump(x2 / (wide * wide * np.float32(2.2)))
-    wing_x, wing_y = side - face.nose_width * np.float32(0.72), y - face.nose_tip + np.float32(0.03)
-    z += np.float32(0.3) * face.nose_height * bump((wing_x * wing_x + wing_y * wing_y) / (face.nose_width**2 * np.float32(0.3)))
-    eye_x, eye_y = side - face.eye_x, y - face.eye_y - np.float32(0.03)
+    ends = ramp((along + 0.35) * 2.8) * ramp((1.3 - along) * 3.4)
+    z = height * ends * bump(x2 / (wide * wide * 2.2))
+    wing_x, wing_y = side - face.nose_width * 0.72, y - face.nose_tip + 0.03
+    z += 0.3 * face.nose_height * bump((wing_x * wing_x + wing_y * wing_y) / (face.nose_width**2 * 0.3))
+    eye_x, eye_y = side - face.eye_x, y - face.eye_y - 0.03
     z -= face.eye_depth * bump((eye_x * eye_x + eye_y * eye_y * 2) * 16)
     ridge = y - face.brow_y
     z += face.brow_ridge * bump(ridge * ridge * 60) * bump(x2 * 2)
-    cheek_x, cheek_y = side - np.float32(0.42), y + np.float32(0.12)
+    cheek_x, cheek_y = side - 0.42, y + 0.12
     z += face.cheekbone * bump((cheek_x * cheek_x + cheek_y * cheek_y) * 14)
     lips = y - face.mouth_y
-    z += np.float32(0.05) * bump(lips * lips * 55) * bump(x2 / (face.mouth_width * face.mouth_width * np.float32(1.4)))
-    chin = y - face.chin - np.float32(0.16)
+    z += 0.05 * bump(lips * lips * 55) * bump(x2 / (face.mouth_width * face.mouth_width * 1.4))
+    chin = y - face.chin - 0.16
     return z + face.chin_bump * bump(chin * chin * 40 + x2 * 30)
 
 

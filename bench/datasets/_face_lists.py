@@ -102,8 +102,8 @@ def _pairs(people: list[int], each: int, count: int, random: np.random.Generator
     genuine = [((a, i), (a, j)) for a in people for i, j in combinations(range(each), 2)]
     if count > len(genuine):
         raise RequestError(
-            f"{count} genuine pairs a fold are more than the {len(genuine)} that {len(people)} people with {each} items "
-            "have: ask for fewer pairs, or for more identities or items each"
+            f"{count} genuine pairs a fold are more than the {len(genuine)} of {len(people)} people with {each} items: "
+            "ask for fewer pairs, or for more identities or items each"
         )
     same = [genuine[k] for k in random.choice(len(genuine), count, replace=False)]
     different: dict[_Pair, None] = {}

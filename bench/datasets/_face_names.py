@@ -10,7 +10,9 @@ from typing import NamedTuple
 from bench.errors import RequestError
 
 PARTS = ("train", "lfw", "ytf", "megaface", "distractor", "heldout")
-_FORM = re.compile(r"(?P<who>(?P<part>[a-z]+)-(?P<identity>\d{6,9}))/((?P=who)_(?P<image>\d{4,9})|(?P<video>\d{1,9})/(?P<frame>\d{4,9}))\.jpg")
+_FORM = re.compile(
+    r"(?P<who>(?P<part>[a-z]+)-(?P<identity>\d{6,9}))/((?P=who)_(?P<image>\d{4,9})|(?P<video>\d{1,9})/(?P<frame>\d{4,9}))\.jpg"
+)
 
 
 class Name(NamedTuple):

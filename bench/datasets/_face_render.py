@@ -13,7 +13,6 @@ from bench.datasets._face_names import PARTS, Name
 VERSION = 1  # raise it when the same name gives other pixels
 SUPERSAMPLING = 2
 EXTENT = 1.13  # half the side of the picture, in head units
-f32 = np.float32
 
 
 def batch_size(size: int) -> int:
@@ -31,14 +30,14 @@ def render(names: list[Name], size: int, difficulty: float, seed: int) -> np.nda
 
 
 def _stream(seed: int, part: str, identity: int, which: int) -> np.random.Generator:
-    """Random numbers of their own for each (seed, part, identity, which): a counter-based generator, so none overlap."""
+    """Random numbers for (seed, part, identity, which) alone: counters of one generator, so no two overlap."""
     counter = [0, which, identity, PARTS.index(part)]
     return np.random.Generator(np.random.Philox(key=seed, counter=counter))
 
 
 @lru_cache(maxsize=4096)
 def _identity(part: str, identity: int, difficulty: float, seed: int) -> dict[str, Any]:
-    return _face_shape.identity(_stream(seed, part, identity, 0), difficulty)
+    return _face_shape.identity(_stream(seed, part, identity, 0), _face_shape.spread(difficulty))
 
 
 def _shot(name: Name, size: int, difficulty: float, seed: int) -> tuple[dict[str, float], np.ndarray]:
@@ -59,16 +58,16 @@ def _stacked(rows: list[dict[str, Any]]) -> SimpleNamespace:
 
 def _join(face: SimpleNamespace, shot: SimpleNamespace, size: int) -> None:
     """What follows from identity and image together."""
-    shot.pixel = f32(2 * EXTENT / (size * SUPERSAMPLING)) / shot.zoom
+    shot.pixel = 2 * EXTENT / (size * SUPERSAMPLING) / shot.zoom
     shot.raised = shot.__dict__.pop("raise")
-    shot.glasses = np.where(face.glasses > 0, shot.glasses < f32(0.85), shot.glasses > f32(0.97)).astype(np.float32)
-    face.chin = face.chin - f32(0.06) * shot.open
+    shot.glasses = np.where(face.glasses > 0, shot.glasses < 0.85, shot.glasses > 0.97).astype(np.float32)
+    face.chin = face.chin - 0.06 * shot.open
     face.face_width = face.face_width + shot.weight
     for what in ("cloth", "back", "back2", "hat", "spot"):
         colour = np.concatenate([getattr(shot, f"{what}_{channel}") for channel in "rgb"], axis=1)[..., None]
         grey = (colour[:, :1] + colour[:, 1:2] + colour[:, 2:]) / 3
-        colour = grey + f32(0.4) * (colour - grey)  # few things are as colourful as chance would have them
-        setattr(shot, f"{what}_colour", f32(0.02) + f32(0.85) * colour * colour)
+        colour = grey + 0.4 * (colour - grey)  # few things are as colourful as chance would have them
+        setattr(shot, f"{what}_colour", 0.02 + 0.85 * colour * colour)
     one = np.ones_like(shot.warmth)
     cast = [one + shot.warmth, one - shot.tint, one - shot.warmth]
     shot.cast = np.concatenate(cast, axis=1)[..., None]
@@ -77,10 +76,10 @@ def _join(face: SimpleNamespace, shot: SimpleNamespace, size: int) -> None:
 def _draw(face: SimpleNamespace, shot: SimpleNamespace, size: int) -> Field:
     """Linear light (B, 3, size, size), from the back to the front."""
     count = size * SUPERSAMPLING
-    line = ((np.arange(count, dtype=np.float32) + f32(0.5)) * f32(2 / count) - 1) * f32(EXTENT)
+    line = ((np.arange(count, dtype=np.float32) + 0.5) * (2 / count) - 1) * EXTENT
     u = (line[None, None, :] - shot.shift_x) / shot.zoom + np.zeros((1, count, 1), np.float32)
     v = (-line[None, :, None] - shot.shift_y) / shot.zoom + np.zeros((1, 1, count), np.float32)
-    ray = _face_head.rays(u, v + f32(0.03), shot)
+    ray = _face_head.rays(u, v + 0.03, shot)
     canvas = _face_scene.background(u, v, shot)
     _face_hair.behind(canvas, ray, u, v, face, shot)
     _face_scene.body(canvas, ray, u, v, face, shot)
@@ -115,12 +114,12 @@ def light(normal: tuple[Field, Field, Field], shot: SimpleNamespace) -> tuple[Fi
     length = np.sqrt(shot.light_x * shot.light_x + shot.light_y * shot.light_y + 1)
     lx, ly, lz = shot.light_x / length, shot.light_y / length, 1 / length
     towards = nx * lx + ny * ly + nz * lz
-    direct = np.maximum((towards + f32(0.25)) * f32(0.8), 0)
-    sky = f32(0.75) + f32(0.25) * ny
-    lit = shot.exposure * ((1 - f32(0.62) * shot.contrast) * sky + f32(0.85) * shot.contrast * direct) * f32(0.95)
+    direct = np.maximum((towards + 0.25) * 0.8, 0)
+    sky = 0.75 + 0.25 * ny
+    lit = shot.exposure * ((1 - 0.62 * shot.contrast) * sky + 0.85 * shot.contrast * direct) * 0.95
     half = np.sqrt((1 + lz) / 2)  # |light + camera| / 2
     glance = np.maximum((towards + nz) / (2 * half), 0)
     glance = glance * glance
     glance = glance * glance
     glance = glance * glance
-    return lit, f32(0.05) * shot.exposure * shot.contrast * glance * glance
+    return lit, 0.05 * shot.exposure * shot.contrast * glance * glance

@@ -1,6 +1,7 @@
 """What makes a generated face: the parameters of an identity, in head units.
 
-Head units: the chin of a mean head lies at y = -1, the crown at y = +1, the face looks along +z, x is to the viewer's right.
+Head units: the chin of a mean head lies at y = -1, the crown at y = +1, the face looks along +z, and x
+runs to the viewer's right.
 """
 
 import numpy as np
@@ -50,8 +51,8 @@ CONTINUOUS: dict[str, tuple[float, float, float]] = {
     "lip_red": (0.45, 0.2, -0.5),
     "mouth_curve": (0.0, 0.02, -0.1),
     # colour and hair
-    "skin_red": (0.0, 0.035, 0.1),
-    "skin_yellow": (0.0, 0.03, 0.0),
+    "skin_red": (0.0, 0.028, 0.1),
+    "skin_yellow": (0.0, 0.022, 0.0),
     "blush": (0.25, 0.16, -0.3),
     "hair_red": (0.0, 0.05, 0.0),
     "hairline": (0.60, 0.085, 0.1),
@@ -70,8 +71,8 @@ CONTINUOUS: dict[str, tuple[float, float, float]] = {
     "frame_round": (0.5, 0.5, 0.0),
 }
 # drawn evenly from 0..1; what they decide stands in `identity`
-EVEN = ("skin", "iris_hue", "hair_tone", "grey", "length", "fringe", "bald", "beard", "moustache", "freckles", "mole1", "mole2",
-        "glasses", "frame_tone")  # fmt: skip
+EVEN = ("skin", "iris_hue", "hair_tone", "grey", "length", "fringe", "bald", "beard", "moustache", "freckles",
+        "mole1", "mole2", "glasses", "frame_tone")  # fmt: skip
 
 _SKIN = np.array([[241, 208, 186], [228, 184, 152], [205, 152, 114], [164, 110, 76], [117, 74, 50], [74, 47, 36]]) / 255
 _SKIN_AT = np.array([0.0, 0.3, 0.55, 0.72, 0.87, 1.0])
@@ -81,12 +82,17 @@ _IRIS = np.array([[52, 32, 20], [84, 54, 30], [104, 92, 48], [84, 116, 92], [88,
 _IRIS_AT = np.array([0.0, 0.4, 0.58, 0.7, 0.85, 1.0])
 
 
+def spread(difficulty: float) -> float:
+    """How far people differ: 1.35 at difficulty 0, 1.2 at 1, 0.75 at 4."""
+    return 1.35 - 0.15 * difficulty
+
+
 def identity(random: np.random.Generator, spread: float) -> dict[str, np.ndarray | float]:
     """The parameters of one identity: name -> number, or colour (3,) in linear light.
 
     Args:
         random: the identity's own stream.
-        spread: scales how far all shapes and colours lie from the mean face; 1 at difficulty 1.
+        spread: scales how far all shapes and colours lie from the mean face.
     """
     sex = random.standard_normal()
     sex = 0.75 * np.sign(sex) + 0.45 * sex  # two overlapping groups
@@ -119,7 +125,8 @@ def _hair(even: dict[str, float], male: float, face: dict) -> dict[str, float]:
         "hairline": hairline,
         "hairline_curve": -0.1 if fringe else float(face["hairline_curve"]),
         "parting": 0.3 * float(face["parting"]) if fringe else float(face["parting"]),
-        "hair_end": 0.3 - 2.0 * max(0.0, long - 0.25),  # y at which the hair at the sides ends
+        "hair_end": min(0.3, -0.1 if bald else 1)
+        - 2.0 * max(0.0, long - 0.25),  # y at which the hair at the sides ends
         "hair_high": 0.5 if bald else 2.0,  # and up to which it grows there
         "hair_behind": float(long > 0.55 and not bald),
         "hair_top": max(0.03, float(face["hair_top"])) * (0.3 if bald else 1),

@@ -1,6 +1,6 @@
 """scikit-learn's handwritten digits: 1,797 real images of 8 x 8 pixels, offline. An identity is a digit.
 
-E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998 (its test part, as scikit-learn bundles it).
+E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998 (the test part).
 """
 
 import hashlib
@@ -62,14 +62,15 @@ def protocol(name: str, *, classes: Sequence[int] = (7, 8, 9)) -> tuple[dict[str
 
 
 def _names(classes: Sequence[int]) -> tuple[str, ...]:
-    if not classes or len(set(classes)) < len(classes) or not set(classes) <= set(range(10)):
+    different = isinstance(classes, Sequence) and len(set(classes)) == len(classes) > 0
+    if not different or not set(classes) <= set(range(10)):
         raise RequestError(f"classes of digits are different digits from 0 to 9, got {classes!r}")
     return tuple(name for name in _images() if int(name[6]) in classes)
 
 
 @cache
 def _images() -> dict[str, np.ndarray]:
-    """Name -> pixels, digit by digit; 0..16 is scaled to 0..255. Numbers count from 1 within a digit, in the data's order."""
+    """Name -> pixels, digit by digit, 0..16 as 0..255; numbers count from 1 within a digit, in the data's order."""
     from sklearn.datasets import load_digits
 
     data = load_digits()

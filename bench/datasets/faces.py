@@ -1,8 +1,8 @@
 """A procedural generator of face images: the embedded default data, at any scale, without storing an image.
 
-Every identity is a set of parameters (head and jaw, eyes, brows, nose, mouth, skin, hair ...), every image of it another
-pose, light, expression, dress, occlusion and camera. The head is a surface in three dimensions that is turned and lit. An
-image depends on (seed, difficulty, size) and its own name only: not on what else is asked for, nor on threads.
+Every identity is a set of parameters (head and jaw, eyes, brows, nose, mouth, skin, hair ...), every image of it
+another pose, light, expression, dress, occlusion and camera. The head is a surface in three dimensions that is turned
+and lit. An image depends on (seed, difficulty, size) and its own name: not on what else is asked for, nor on threads.
 """
 
 import hashlib
@@ -29,7 +29,9 @@ class Generator:
         if not isinstance(self.size, int) or not 16 <= self.size <= 512:
             raise RequestError(f"size of faces is the side in pixels, a whole number from 16 to 512, got {self.size!r}")
         if not isinstance(self.difficulty, int | float) or not 0 <= self.difficulty <= 4:
-            raise RequestError(f"difficulty of faces is a number from 0 to 4 (1: as calibrated), got {self.difficulty!r}")
+            raise RequestError(
+                f"difficulty of faces is a number from 0 to 4 (1: as calibrated), got {self.difficulty!r}"
+            )
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
             raise RequestError(f"seed of faces must be a whole number from 0 to 2**63 - 1, got {self.seed!r}")
 

@@ -1,0 +1,130 @@
+"""The plain data of a trial: what is asked (`Trial`), and what it tells while it runs (`Progress`, `Result`)."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+class Options(Mapping[str, Any]):
+    """An immutable, hashable, ordered-by-key mapping of plain values (numbers, strings, booleans, lists, mappings)."""
+
+    def __init__(self, values: Mapping[str, Any] | None = None, **more: Any):
+        self._json = json.dumps({**(values or {}), **more}, sort_keys=True, default=dict)
+
+    def __getitem__(self, key: str) -> Any:
+        return json.loads(self._json)[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(json.loads(self._json))
+
+    def __len__(self) -> int:
+        return len(json.loads(self._json))
+
+    def __hash__(self) -> int:
+        return hash(self._json)
+
+    def __repr__(self) -> str:
+        return f"Options({self._json})"
+
+    def __deepcopy__(self, memo: dict) -> "Options":
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """Everything that decides what a trial does. Two equal trials give equal numbers.
+
+    Attributes:
+        study, stage, role, number, seed: who asked for it. `stage` is `tune`, `default` or `confirm`; `role` is its
+            part there: `search`, `finalist` (tune), `default`, `tuned`, `again` (the A/A row), `untrained` (confirm).
+        data: the training set, `{"name": "faces", ...options of its load}`.
+        holdout: share of the training identities set aside as development identities (0: all are trained on).
+        holdout_seed: which ones.
+        backbone, backbone_options, embedding_dim: the network.
+        loss, loss_options: the criterion; `x_fraction` reaches the loss as `x_steps`, that share of all steps.
+        image_size, crop, channels: pixels are the central `crop` square (None: all of it) scaled to `image_size`.
+        epochs, batch_size, optimizer, learning_rate, weight_decay, momentum, schedule, warmup: the training.
+            `schedule` is `cosine`, `step` or `constant`; `warmup` is a share of the run.
+        augment: `flip`, `shift`, `brightness`, `contrast`, `grey`, `erase`, each a number (bench.augment).
+        precision: `auto` (bf16 where the device gains from it), `bf16` or `float32`.
+        flip: how the embeddings of an image and its mirror image are joined: `concat`, `add` or `none`.
+        protocols: the test protocols scored at the end, `{"name": "lfw", ...options of its load}`.
+        allow_overlap: score although training and test share people or images (the figure is marked).
+    """
+
+    study: str = "single"
+    stage: str = "confirm"
+    role: str = "tuned"
+    number: int = 0
+    seed: int = 0
+    data: Options = Options(name="digits")
+    holdout: float = 0.0
+    holdout_seed: int = 0
+    backbone: str = "cnn4"
+    backbone_options: Options = Options()
+    embedding_dim: int = 128
+    loss: str = "softmax"
+    loss_options: Options = Options()
+    image_size: int = 32
+    crop: int | None = None
+    channels: int = 3
+    epochs: int = 5
+    batch_size: int = 64
+    optimizer: str = "sgd"
+    learning_rate: float = 0.1
+    weight_decay: float = 5e-4
+    momentum: float = 0.9
+    schedule: str = "cosine"
+    warmup: float = 0.05
+    augment: Options = Options()
+    precision: str = "auto"
+    flip: str = "concat"
+    protocols: tuple[Options, ...] = ()
+    allow_overlap: bool = False
+
+    def plain(self) -> dict[str, Any]:
+        """The trial as JSON-able data; `Trial.from_plain` reads it back."""
+        return json.loads(json.dumps({f.name: getattr(self, f.name) for f in fields(self)}, default=dict))
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> "Trial":
+        kinds = {f.name: f.type for f in fields(cls)}
+        made: dict[str, Any] = {k: Options(v) if kinds[k] is Options else v for k, v in values.items()}
+        made["protocols"] = tuple(Options(p) for p in values.get("protocols", ()))
+        return cls(**made)
+
+    @property
+    def id(self) -> str:
+        """16 hex digits of the hash of the canonical JSON."""
+        return hashlib.sha256(json.dumps(self.plain(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One epoch is done. `metrics` are deterministic; what is timed stands in `seconds` (wall time since the start)."""
+
+    step: int
+    epoch: int
+    metrics: dict[str, float]
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """The last event of a trial.
+
+    Attributes:
+        metrics: all final figures, flat (`dev/...` and `protocol/...`).
+        scores: per protocol the plain form of its `Scores` without raw arrays, with `hash`, `spec` and `overlap`.
+        raw: array name -> array, `protocol/what` (per-pair scores ...).
+        cost: `train_seconds`, `images_per_second`, `peak_memory_mb`, `parameters`, `epochs`, `device`.
+        provenance: versions, git commit and dirty flag, data fingerprint, skipped images.
+    """
+
+    metrics: dict[str, float]
+    scores: dict[str, dict[str, Any]] = field(default_factory=dict)
+    raw: dict[str, Any] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
