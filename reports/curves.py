@@ -92,9 +92,10 @@ def _band(ax: "Axes", x: np.ndarray, runs: np.ndarray, look: Mapping[str, Any]) 
 
 
 def _rates(found: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
-    """A grid of FARs from the smallest that was measured to 1, and each seed's TAR on it, in percent."""
+    """A grid of the FARs that every seed was measured at (some protocols end below 1), and each seed's TAR, in percent."""
     positive = [far for curve in found for far in curve["far"] if far > 0]
-    grid = np.geomspace(min(positive, default=1e-3), 1.0, 160)
+    last = min(max(curve["far"], default=1.0) for curve in found) or 1.0
+    grid = np.geomspace(min(positive, default=1e-3), last, 160)
     return grid, 100 * np.array([_at(curve, "far", "tar", grid * (1 + 1e-9)) for curve in found])
 
 
@@ -115,7 +116,7 @@ def _det(ax: "Axes", found: Sequence[Curve], look: Mapping[str, Any]) -> None:
 
 def _cmc(ax: "Axes", found: Sequence[Curve], look: Mapping[str, Any]) -> None:
     ranks = np.unique(np.concatenate([np.asarray(curve["rank"], float) for curve in found]))
-    _band(ax, ranks, 100 * np.array([_at(curve, "rank", "rate", ranks) for curve in found]), look)
+    _band(ax, ranks, 100 * np.array([_at(curve, "rank", "rate", ranks) for curve in found]), {**look, "marker": None})
     ax.set(xscale="log", xlabel="rank", ylabel="identified within the rank, %")
     _plots.log_ticks(ax.xaxis)
     _plots.title(ax, "CMC")
