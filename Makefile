@@ -44,5 +44,6 @@ lock: setup
 	$(BIN)/uv pip compile pyproject.toml --group dev -o requirements.lock --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header
 
+# runs/ holds results: it is never deleted here.
 clean:
-	rm -rf .venv runs
+	rm -rf .venv

@@ -56,7 +56,7 @@ def create(
             raise ValueError(f"backbone {name!r} does not take these options: {error}") from error
     from backbones import _timm
 
-    if name not in _timm.names():
+    if name.partition(".")[0] not in _timm.names():  # `resnet18.a1_in1k`: a model and its pretrained weights
         close = difflib.get_close_matches(name, names(), 3)
         hint = f"closest: {', '.join(close)}; " if close else ""
         raise ValueError(f"no {name!r} in backbones; {hint}there is: {', '.join(own())}, and all of timm's")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import re
 from dataclasses import asdict
 from typing import Any
@@ -34,7 +35,7 @@ class Checkpoints:
             try:
                 with self.files.open(path, "rb") as file:
                     body = torch.load(io.BytesIO(file.read()), map_location="cpu", weights_only=True)
-            except (OSError, RuntimeError, EOFError, ValueError):
+            except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
                 continue  # cut short by a crash: an older attempt's file stands beside it
             if best is None or body["state"]["epoch"] > best["state"]["epoch"]:
                 best = body
@@ -47,6 +48,7 @@ class Checkpoints:
         path = f"{self.folder}/checkpoint-{self.attempt}.pt"
         with self.files.open(path + ".part", "wb") as file:
             file.write(buffer.getvalue())
+            file.flush()
         self.files.mv(path + ".part", path)
 
     def _paths(self) -> list[str]:

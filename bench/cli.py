@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bench import settings
 from bench.errors import RequestError, TrialFailed
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
@@ -71,7 +72,7 @@ def train(
     from bench import single
 
     fields = {"loss": loss, "backbone": backbone, "epochs": epochs, "seed": seed, "allow_overlap": allow_overlap}
-    trial = single.trial(fields, dataset, _settings(set_), protocol or [])
+    trial = single.trial(fields, dataset, settings.parse(set_), protocol or [])
     record = single.train(trial, quiet=as_json)
     if as_json:
         _print({"id": trial.id, "folder": str(record.folder), "metrics": record.metrics, "scores": record.scores})
@@ -89,7 +90,7 @@ def evaluate(
     _use(data)
     from bench import show, single
 
-    answer = single.evaluate(embeddings, {**_settings(set_), "name": protocol})
+    answer = single.evaluate(embeddings, {**settings.parse(set_), "name": protocol})
     _print(answer) if as_json else show.scores({protocol: answer})
 
 
@@ -176,7 +177,9 @@ def data_sheet(
     from bench import contact, datasets
 
     known = dataset in datasets.names()
-    faces = datasets.load(dataset, **_settings(set_)) if known else datasets.load("folder", paths=[dataset])
+    faces = datasets.load(
+        dataset if known else "folder", **({} if known else {"paths": [dataset]}), **settings.parse(set_)
+    )
     path = contact.sheet(faces, output)
     typer.echo(f"{dataset}: {len(faces.identities):,} identities, {len(faces.names):,} images; {path}")
 
@@ -191,7 +194,7 @@ def data_images(
     _use(data)
     from bench import scoring
 
-    opened, _ = scoring.open_protocol({**_settings(set_), "name": protocol})
+    opened, _ = scoring.open_protocol({**settings.parse(set_), "name": protocol})
     typer.echo("\n".join(opened.images))
 
 
@@ -206,6 +209,14 @@ def main() -> None:
     except BrokenPipeError:
         sys.stdout = None  # the reader went away (`facebench list | head`)
         sys.exit(0)
+    except ModuleNotFoundError as error:
+        if error.name not in ("ray", "optuna", "mlflow", "pydantic"):
+            raise
+        sys.exit(_say(f"this command needs {error.name}, which is not installed: `make setup`, or pip install it", 2))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.exit(_say(f"{error.strerror}: {error.filename}", 1))
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own: an unknown option, a missing argument
             sys.exit(_say(f"{error.format_message()} (see facebench --help)", 2))
@@ -235,37 +246,6 @@ def _sweep(study: str, address: str, slots: int | None, allow_overlap: bool = Fa
 
     folder = sweeps.sweep(study, address=address, slots=slots, allow_overlap=allow_overlap)
     typer.echo(f"report: {reports.write(folder)}")
-
-
-def _settings(pairs: list[str] | None) -> dict[str, Any]:
-    """`a.b=1` -> {"a": {"b": 1}}; values are read as yaml."""
-    import yaml
-
-    made: dict[str, Any] = {}
-    for pair in pairs or []:
-        key, equals, text = pair.partition("=")
-        if not equals or not all(key.split(".")):
-            raise RequestError(f"--set takes KEY=VALUE, got {pair!r}")
-        *path, last = key.split(".")
-        place = made
-        for part in path:
-            place = place.setdefault(part, {})
-            if not isinstance(place, dict):
-                raise RequestError(f"--set {pair!r} goes below {part!r}, which was set to a value")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RequestError(f"--set {pair!r}: the value is not valid yaml") from error
-        place[last] = _number(value) if isinstance(value, str) else value
-    return made
-
-
-def _number(text: str) -> float | str:
-    """yaml takes `1e-3` for a word (it wants `1.0e-3`); people mean the number."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def _names(what: str) -> list[str]:

@@ -21,6 +21,8 @@ def sheet(faces: Faces, path: Path, identities: int = 8, per_identity: int = 10,
         raise RequestError(f"a contact sheet needs at least one row and one column, got {identities} x {per_identity}")
     from PIL import Image
 
+    if path.suffix.lower() != ".png" or path.is_dir():
+        raise RequestError(f"a contact sheet is written to a .png file, got {path}")
     count = len(faces.identities)
     chosen = np.unique(np.linspace(0, count - 1, min(identities, count)).astype(int))
     cell = size + _GAP

@@ -27,6 +27,11 @@ class Device:
             return torch.cuda.get_device_name(self.device)
         return f"cpu, {torch.get_num_threads()} thread(s)"
 
+    def forget_peak(self) -> None:
+        """Count the accelerator's peak from here (another trial may have run in this process)."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+
     def peak_memory_mb(self) -> float:
         """The most memory held so far: on the accelerator, or of this process (which several trials may share)."""
         if self.device.type == "cuda":

@@ -14,7 +14,7 @@ from bench import places
 _MIXED = (
     "torch {torch} and torchvision {torchvision} come from different builds (a CPU torch beside the registry's CUDA "
     "torchvision, say): install both from the same one, `pip install --force-reinstall torch torchvision` from one index, "
-    "or `make clean setup`"
+    "or `make clean setup` (it keeps runs/)"
 )
 
 

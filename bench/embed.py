@@ -6,7 +6,7 @@ from torch import nn
 
 from bench.augment import normalise
 from bench.device import Device
-from bench.errors import RequestError
+from bench.errors import RequestError, TrialFailed
 
 FLIPS = ("concat", "add", "none")
 
@@ -20,6 +20,7 @@ def embed(network: nn.Module, images: np.ndarray, device: Device, flip: str = "c
 
     Raises:
         RequestError: an unknown `flip`.
+        TrialFailed: the network gives numbers that are not finite.
     """
     if flip not in FLIPS:
         raise RequestError(f"flip must be one of {', '.join(FLIPS)}, got {flip!r}")
@@ -34,4 +35,7 @@ def embed(network: nn.Module, images: np.ndarray, device: Device, flip: str = "c
         joined = {"concat": torch.cat([own, mirror], 1), "add": own + mirror, "none": own}[flip]
         out.append(joined.cpu().numpy())
     network.train(was_training)
-    return np.concatenate(out)
+    embeddings = np.concatenate(out)
+    if not np.isfinite(embeddings).all():
+        raise TrialFailed("the network's embeddings are not finite: the training diverged")
+    return embeddings

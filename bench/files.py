@@ -2,9 +2,11 @@
 
 import hashlib
 import io
+import os
 import tarfile
 import weakref
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +16,20 @@ from bench.errors import RequestError
 from bench.images import Unreadable
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"})
+
+# What a broken file raises, from the archive around it to the picture in it.
+_DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+)
 
 
 class Tree:
@@ -34,9 +50,13 @@ class Tree:
         if isinstance(archive, zipfile.ZipFile):
             found = {i.filename: (i.file_size, i.CRC) for i in archive.infolist() if not i.is_dir()}
         elif isinstance(archive, tarfile.TarFile):
-            found = {name: (m.size, m.mtime, m.offset_data) for name, m in self._members.items()}
+            # A tar has no checksums: whatever is written anew there changes the archive's own time.
+            whole = self.path.stat().st_mtime_ns
+            found = {name: (m.size, m.offset_data, whole) for name, m in self._members.items()}
         else:
-            paths = (p for p in self.path.rglob("*") if p.is_file())
+            # os.walk, as rglob leaves out the folders behind links.
+            walked = os.walk(self.path, followlinks=True)
+            paths = (p for folder, _, names in walked for name in names if (p := Path(folder, name)).is_file())
             found = {p.relative_to(self.path).as_posix(): (p.stat().st_size, p.stat().st_mtime_ns) for p in paths}
         return dict(sorted(found.items()))
 
@@ -136,15 +156,14 @@ class FileImages:
         if twice := [name for name in names if name in self._twice]:
             raise RequestError(f"image {twice[0]!r} is there twice, as {self._twice[twice[0]]}: keep one of them")
         for name in names:
-            tree, path = self._place[name]
-            yield _decode(name, tree.read(path))
+            yield _decode(name, *self._place[name])
 
 
-def _decode(name: str, data: bytes) -> np.ndarray | Unreadable:
+def _decode(name: str, tree: Tree, path: str) -> np.ndarray | Unreadable:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(tree.read(path))) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (*_DAMAGED, Image.DecompressionBombError) as error:
         return Unreadable(name, str(error) or type(error).__name__)

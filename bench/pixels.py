@@ -35,8 +35,11 @@ def pixels(source: Source, names: Sequence[str], size: int, crop: int | None = N
     Raises:
         RequestError: `channels` is neither 1 nor 3, or images are missing in the source.
     """
-    if channels not in (1, 3):
-        raise RequestError(f"images have 1 or 3 channels, got channels={channels}")
+    if channels not in (1, 3) or size < 1 or (crop is not None and crop < 1):
+        raise RequestError(
+            f"images need 1 or 3 channels, a size of at least 1 and a crop of at least 1 (or none), got channels={channels}, "
+            f"size={size} and crop={crop}"
+        )
     request = json.dumps([VERSION, source.fingerprint, list(names), size, crop, channels])
     key = hashlib.sha256(request.encode()).hexdigest()[:32]
     folder = places.cache()

@@ -29,6 +29,8 @@ def data(path: str | Path) -> Path:
     Raises:
         RequestError: the path is relative and no data folder is named, or nothing lies there.
     """
+    if not isinstance(path, str | Path):
+        raise RequestError(f"a data path is a word, got {path!r}")
     path = Path(path)
     if not path.is_absolute():
         root = os.environ.get("FACEBENCH_DATA")

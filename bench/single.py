@@ -17,15 +17,13 @@ def trial(given: Mapping[str, Any], dataset: str, settings: Mapping[str, Any], p
     """A trial from the command line's options; `settings` overrides any field.
 
     Args:
-        protocols: names of protocols that the embedded `dataset` carries itself; others stand in `settings`.
+        protocols: names of protocols that the embedded `dataset` carries itself, in its own defaults; others stand in
+            `settings`.
 
     Raises:
         RequestError: an unknown field, or a value of another kind than the field's.
     """
     values = {**given, "study": STUDY, **settings}
-    values["data"] = {"name": dataset, **settings.get("data", {})}
-    if protocols:
-        values["protocols"] = [{"name": name, "data": {"name": dataset}} for name in protocols]
     kinds = {field.name: field.type for field in fields(Trial)}
     if unknown := sorted(set(values) - set(kinds)):
         raise RequestError(f"a trial has no field {unknown[0]!r}; it has: {', '.join(kinds)}")
@@ -33,6 +31,18 @@ def trial(given: Mapping[str, Any], dataset: str, settings: Mapping[str, Any], p
         wanted = _kind(kinds[name])
         if isinstance(value, bool) != (wanted is bool) or not isinstance(value, wanted):
             raise RequestError(f"the trial's field {name!r} takes {_words(wanted)}, got {value!r}")
+    values["data"] = {"name": dataset, **values.get("data", {})}
+    chosen = values.get("protocols", [])
+    if not all(isinstance(spec, Mapping) for spec in chosen):
+        raise RequestError(
+            f"the trial's field 'protocols' takes a list of mappings like {{name: lfw, ...}}, got {chosen!r}"
+        )
+    if protocols and len(values["data"]) > 1:
+        raise RequestError(
+            "--protocol scores the data set's own protocol in its default options, and options of the data set were set: "
+            f"say which with --set 'protocols=[{{name: {protocols[0]}, data: {{name: {dataset}, ...}}}}]'"
+        )
+    values["protocols"] = [*chosen, *({"name": name, "data": {"name": dataset}} for name in protocols)]
     return Trial.from_plain(values)
 
 

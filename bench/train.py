@@ -1,6 +1,7 @@
 """The training loop: it is given the network and the criterion, and knows neither's name."""
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -37,10 +38,15 @@ class Settings:
                 f"optimizer must be one of {', '.join(OPTIMIZERS)} and schedule one of {', '.join(SCHEDULES)}, "
                 f"got {self.optimizer!r} and {self.schedule!r}"
             )
-        if self.epochs < 0 or self.batch_size < 2 or not 0 <= self.warmup < 1 or self.learning_rate <= 0:
+        if self.epochs < 0 or self.batch_size < 2 or not 0 <= self.warmup < 1 or not 0 < self.learning_rate < math.inf:
             raise RequestError(
-                "training needs epochs >= 0, batch_size >= 2, 0 <= warmup < 1 and learning_rate > 0, got "
+                "training needs epochs >= 0, batch_size >= 2, 0 <= warmup < 1 and a finite learning_rate > 0, got "
                 f"{self.epochs}, {self.batch_size}, {self.warmup} and {self.learning_rate}"
+            )
+        if not 0 <= self.momentum < 1 or not 0 <= self.weight_decay < math.inf or not 0 <= self.seed < 2**63:
+            raise RequestError(
+                "training needs 0 <= momentum < 1, a finite weight_decay >= 0 and 0 <= seed < 2**63, got "
+                f"{self.momentum}, {self.weight_decay} and {self.seed}"
             )
 
 
@@ -80,6 +86,7 @@ class Fit:
         self.optimizer = _optimizer(settings, [network, criterion])
         self.epoch = 0
         self.step = 0
+        self.seconds = 0.0  # spent in training steps
 
     def run_epoch(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         """One pass over (N, H, W, C) uint8 images in a random order; the epoch's mean loss and last learning rate.
@@ -87,6 +94,7 @@ class Fit:
         Raises:
             TrialFailed: the loss is not finite (it names step, epoch and learning rate).
         """
+        begun = time.monotonic()
         random = np.random.default_rng([self.settings.seed, self.epoch])
         order = random.permutation(len(images))
         per_epoch = steps_per_epoch(len(images), self.settings.batch_size)
@@ -102,7 +110,17 @@ class Fit:
                 x = augmented(images[rows], self.settings.augment, random)
                 losses.append(self._one_step(x, torch.from_numpy(labels[rows]), rate))
         self.epoch += 1
-        return {"train/loss": _finite_mean(losses), "train/learning_rate": rate}
+        self._check_weights()
+        self.seconds += time.monotonic() - begun
+        return {"train/loss": torch.stack(losses).double().mean().item(), "train/learning_rate": rate}
+
+    def _check_weights(self) -> None:
+        """The last step of an epoch may have broken the weights, and no later loss would tell."""
+        for name, value in self.network.state_dict().items():
+            if value.is_floating_point() and not torch.isfinite(value).all():
+                raise TrialFailed(
+                    f"{name} is not finite after step {self.step} (epoch {self.epoch}): the training diverged"
+                )
 
     def _one_step(self, x: torch.Tensor, labels: torch.Tensor, rate: float) -> torch.Tensor:
         for group in self.optimizer.param_groups:
@@ -130,6 +148,7 @@ class Fit:
             "optimizer": self.optimizer.state_dict(),
             "epoch": self.epoch,
             "step": self.step,
+            "seconds": self.seconds,
         }
 
     def restore(self, state: dict) -> None:
@@ -137,7 +156,7 @@ class Fit:
         self.network.load_state_dict(state["network"])
         self.criterion.load_state_dict(state["criterion"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.step = state["epoch"], state["step"]
+        self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
 
 
 def fit(
@@ -147,10 +166,6 @@ def fit(
     while run.epoch < run.settings.epochs:
         metrics = run.run_epoch(images, labels)
         yield run.step, run.epoch, metrics | develop(run.network)
-
-
-def _finite_mean(losses: list[torch.Tensor]) -> float:
-    return torch.stack(losses).double().mean().item()
 
 
 def _optimizer(settings: Settings, modules: list[nn.Module]) -> torch.optim.Optimizer:

@@ -3,6 +3,7 @@
 A plain generator of events: it knows no Ray, no Optuna, no MLflow.
 """
 
+import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -16,7 +17,7 @@ import backbones
 import losses
 from bench import augment, datasets, device, overlap, provenance, scoring
 from bench.checkpoint import Checkpoints
-from bench.embed import embed
+from bench.embed import FLIPS, embed
 from bench.errors import RequestError
 from bench.images import Faces, Source
 from bench.pixels import Pixels, pixels, row_hashes
@@ -46,6 +47,12 @@ class _Data:
     develop: np.ndarray
     exams: tuple[_Exam, ...]
 
+    @property
+    def key(self) -> str:
+        """What a checkpoint must agree with: the pixels, and who of them is trained on."""
+        parts = (self.pixels.key.encode(), self.train.tobytes(), self.faces.labels[self.train].tobytes())
+        return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+
 
 def run(trial: Trial, folder: str | None = None) -> Iterator[Progress | Result]:
     """Train, embed and score one trial: a `Progress` after each epoch, then one `Result`.
@@ -59,20 +66,28 @@ def run(trial: Trial, folder: str | None = None) -> Iterator[Progress | Result]:
         TrialFailed: the training diverged.
     """
     begun = time.monotonic()
+    _check(trial)
     settings = Settings(
         **{f.name: getattr(trial, f.name) for f in fields(Settings)} | {"augment": augment.check(trial.augment)}
     )
     where = device.choose(trial.precision)
+    where.forget_peak()
+    network, drawn = _network(trial)
     data = _load(trial)
     labels, classes = _dense(data.faces.labels[data.train])
     total = steps_per_epoch(len(data.train), trial.batch_size) * trial.epochs
-    work = Fit(*_modules(trial, classes, total), settings, where)
+    work = Fit(network, _criterion(trial, classes, total, drawn), settings, where)
     develop = _Development(data, trial, where)
 
     saved = Checkpoints(folder) if folder else None
     past: list[Progress] = []
     if saved and (found := saved.latest()):
         state, past = found
+        if state["data"] != data.key:
+            raise RequestError(
+                f"the checkpoints in {folder} were trained on other images than those that the trial's data hold now: "
+                "delete that folder, or restore the data"
+            )
         work.restore(state)
         yield from past
     before = past[-1].seconds if past else 0.0
@@ -80,7 +95,7 @@ def run(trial: Trial, folder: str | None = None) -> Iterator[Progress | Result]:
     for step, epoch, metrics in fit(work, images, labels, develop):
         past.append(Progress(step, epoch, metrics, before + time.monotonic() - begun))
         if saved:
-            saved.save(work.state(), past)
+            saved.save(work.state() | {"data": data.key}, past)
         yield past[-1]
     yield _result(trial, data, work, past, develop)
 
@@ -95,10 +110,10 @@ def _result(trial: Trial, data: _Data, work: Fit, past: list[Progress], develop:
         metrics |= answer.metrics
         scores[exam.protocol.name] = scoring.plain(answer, exam.protocol, exam.overlap)
         raw |= scoring.raw(answer, exam.protocol)
-    seconds = past[-1].seconds if past else 0.0
+    per_epoch = steps_per_epoch(len(data.train), trial.batch_size) * min(trial.batch_size, len(data.train))
     cost = {
-        "train_seconds": seconds,
-        "images_per_second": len(data.train) * len(past) / seconds if seconds else None,
+        "train_seconds": work.seconds,
+        "images_per_second": per_epoch * work.epoch / work.seconds if work.seconds else None,
         "peak_memory_mb": work.device.peak_memory_mb(),
         "parameters": sum(p.numel() for p in work.network.parameters()),
         "epochs": len(past),
@@ -137,6 +152,21 @@ class _Development:
         return self.protocol.score(embed(network, self.images, self.where, self.flip)).metrics
 
 
+def _check(trial: Trial) -> None:
+    """What would otherwise show only after the training, or as a fault of a library."""
+    if trial.flip not in FLIPS:
+        raise RequestError(f"flip must be one of {', '.join(FLIPS)}, got {trial.flip!r}")
+    if not 0 <= trial.holdout < 1 or trial.holdout_seed < 0:
+        raise RequestError(
+            "holdout is the share of identities held out, 0 <= holdout < 1, and holdout_seed is at least 0, got "
+            f"{trial.holdout} and {trial.holdout_seed}"
+        )
+    if trial.image_size < 1 or trial.embedding_dim < 1:
+        raise RequestError(
+            f"image_size and embedding_dim are at least 1, got {trial.image_size} and {trial.embedding_dim}"
+        )
+
+
 def _load(trial: Trial) -> _Data:
     options = dict(trial.data)
     faces = datasets.load(options.pop("name", ""), **options)
@@ -166,8 +196,6 @@ def _exam(trial: Trial, faces: Faces, hashes: list[bytes], protocol: Any, source
 
 def _held_out(trial: Trial, count: int) -> np.ndarray:
     """The identities set aside for development: the same for every loss, backbone and seed of a study."""
-    if not 0 <= trial.holdout < 1:
-        raise RequestError(f"holdout is the share of identities held out, 0 <= holdout < 1, got {trial.holdout}")
     size = round(trial.holdout * count)
     if trial.holdout and (size < 2 or count - size < 2):
         raise RequestError(
@@ -183,19 +211,30 @@ def _dense(labels: np.ndarray) -> tuple[np.ndarray, int]:
     return dense.astype(np.int64), len(present)
 
 
-def _modules(trial: Trial, classes: int, total_steps: int) -> tuple[nn.Module, nn.Module]:
-    """The network and the criterion, drawn from the trial's seed; the caller's random state is left alone."""
+def _network(trial: Trial) -> tuple[nn.Module, torch.Tensor]:
+    """The network drawn from the trial's seed, and the random state after it, from which the criterion is drawn.
+
+    It is made before the data are read, so that a wrong name or option is answered at once; the caller's random state is
+    left alone.
+    """
     size = (trial.image_size, trial.image_size)
     with torch.random.fork_rng():
         torch.manual_seed(trial.seed)
         try:
+            losses.create(trial.loss, 2, trial.embedding_dim, **loss_options(trial, total_steps=1))
+            torch.manual_seed(trial.seed)
             network = backbones.create(
                 trial.backbone, trial.embedding_dim, trial.channels, size, **dict(trial.backbone_options)
             )
-            criterion = losses.create(trial.loss, classes, trial.embedding_dim, **loss_options(trial, total_steps))
         except ValueError as error:
             raise RequestError(str(error)) from error
-    return network, criterion
+        return network, torch.get_rng_state()
+
+
+def _criterion(trial: Trial, classes: int, total_steps: int, drawn: torch.Tensor) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.set_rng_state(drawn)
+        return losses.create(trial.loss, classes, trial.embedding_dim, **loss_options(trial, total_steps))
 
 
 def loss_options(trial: Trial, total_steps: int) -> dict[str, Any]:
@@ -203,6 +242,8 @@ def loss_options(trial: Trial, total_steps: int) -> dict[str, Any]:
     made = {}
     for name, value in trial.loss_options.items():
         if name.endswith("_fraction"):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise RequestError(f"loss_options.{name} is a share of the run between 0 and 1, got {value!r}")
             name, value = name.removesuffix("fraction") + "steps", round(value * total_steps)
         made[name] = value
     return made

@@ -21,8 +21,7 @@ class MarginSoftmax(nn.Module):
 
     def __init__(self, num_classes: int, embedding_dim: int, scale: float):
         super().__init__()
-        if not scale > 0:
-            raise ValueError(f"scale must be > 0, got {scale}")
+        _checks.above("scale", scale, 0)
         self.scale = scale
         self.weight = class_weights(num_classes, embedding_dim)
 
@@ -49,6 +48,7 @@ class Ramp(nn.Module):
 
     def __init__(self, steps: int):
         super().__init__()
+        _checks.number("margin_warmup_steps", steps, int)
         _checks.at_least("margin_warmup_steps", steps, 0)
         self.steps = steps
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))

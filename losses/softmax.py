@@ -23,6 +23,8 @@ class Softmax(nn.Module):
 
     def __init__(self, num_classes: int, embedding_dim: int, *, bias: bool = True):
         super().__init__()
+        if not isinstance(bias, bool):
+            raise ValueError(f"bias must be true or false, got {bias!r}")
         self.weight = class_weights(num_classes, embedding_dim)
         self.bias = nn.Parameter(torch.zeros(num_classes)) if bias else None
 

@@ -86,9 +86,9 @@ def test_an_unreadable_image_is_named_and_its_row_is_zero(tree):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"exclude": "who.csv:nobody"}, "who.csv in .* has no column 'nobody'; it has: id, name, known"),
-        ({"exclude": "which.csv:id"}, "no csv file 'which.csv:id'"),
-        ({"people": "which.csv:id"}, "no csv file 'which.csv:id'"),
+        ({"exclude": "who.csv:nobody"}, "who.csv has no column 'nobody'; it has: id, name, known"),
+        ({"exclude": "which.csv:id"}, "no csv file 'which.csv', neither in .*faces nor as a data path"),
+        ({"people": "which.csv:id"}, "no csv file 'which.csv'"),
         ({"exclude": "who.csv"}, "expected FILE:COLUMN"),
         ({"min_images": 4}, "no identity with at least 4 images"),
         ({"colour": 1}, "dataset 'folder' has no option 'colour'; it has: paths"),

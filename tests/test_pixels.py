@@ -85,7 +85,7 @@ def test_fit_takes_the_central_square():
     assert fit(image, 10, 10, 3).min() == 200
     assert fit(image, 20, None, 3).shape == (20, 20, 3)
     assert fit(image, 8, 10, 1).shape == (8, 8, 1) and fit(image[:, :, :1], 8, 10, 3).shape == (8, 8, 3)
-    with pytest.raises(RequestError, match="1 or 3 channels, got channels=2"):
+    with pytest.raises(RequestError, match="1 or 3 channels, .* got channels=2, size=8"):
         pixels(Counting(), ["1"], 8, channels=2)
 
 

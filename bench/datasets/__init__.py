@@ -33,11 +33,15 @@ def protocol(data: Mapping[str, Any], protocol: str) -> tuple[dict[str, str], So
     Raises:
         RequestError: the dataset carries no such protocol.
     """
+    if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
+        raise RequestError(f"a protocol's data are a mapping like {{name: faces, ...}}, got {data!r}")
     options = dict(data)
-    return _call(options.pop("name", ""), "protocol", options, protocol)
+    return _call(options.pop("name"), "protocol", options, protocol)
 
 
 def _call(name: str, what: str, options: Mapping[str, Any], *first: Any) -> Any:
+    if not isinstance(name, str):
+        raise RequestError(f"a dataset's name is a word, got {name!r}; there is: {', '.join(names())}")
     try:
         module = _entries.find(__name__, name)
     except ValueError as error:

@@ -62,8 +62,8 @@ def protocol(name: str, *, classes: Sequence[int] = (7, 8, 9)) -> tuple[dict[str
 
 
 def _names(classes: Sequence[int]) -> tuple[str, ...]:
-    different = isinstance(classes, Sequence) and len(set(classes)) == len(classes) > 0
-    if not different or not set(classes) <= set(range(10)):
+    whole = isinstance(classes, Sequence) and all(isinstance(c, int) for c in classes)
+    if not whole or not len(set(classes)) == len(classes) > 0 or not set(classes) <= set(range(10)):
         raise RequestError(f"classes of digits are different digits from 0 to 9, got {classes!r}")
     return tuple(name for name in _images() if int(name[6]) in classes)
 

@@ -18,9 +18,11 @@ def load(*, paths: Sequence[str], exclude: str | None = None, people: str | None
     Args:
         paths: folders or archives, absolute or relative to `$FACEBENCH_DATA`. Of several, each identity is named
             `<path's name>/<folder>`, so that two data sets never share one by accident.
-        exclude: `FILE:COLUMN`, a csv in the trees (or a data path) whose first column is the identity: those with a value in
-            COLUMN are left out. (COLUMN may be the first one: all that are listed.)
-        people: `FILE:COLUMN`, the same for the person's name; without it a folder name that has a letter is the name.
+        exclude: `FILE:COLUMN`, a csv whose first column is the identity: those with a value in COLUMN are left out (COLUMN
+            may be the first one: all that are listed). A FILE inside a tree speaks of that tree's identities; one that is a
+            data path, of all trees'.
+        people: `FILE:COLUMN`, the same for the person's name; without it a folder's name is the person's where it has
+            letters and no digit (`Adam_Sandler`; `n000123` and `m.0107_f` are nobody's name).
         min_images: identities with fewer images are left out.
 
     Raises:
@@ -32,21 +34,21 @@ def load(*, paths: Sequence[str], exclude: str | None = None, people: str | None
     if len({tree.path.name for tree in trees.values()}) < len(trees) or not trees:
         raise RequestError(f"folder data need one or more paths with different names, got {list(paths)}")
     prefixed = {(f"{tree.path.stem}/" if len(trees) > 1 else ""): tree for tree in trees.values()}
+    listed, named = _columns(prefixed, exclude), _columns(prefixed, people)
     left_out: set[str] = set()
     known: dict[str, str] = {}
     for prefix, tree in prefixed.items():
-        left_out |= {prefix + identity for identity in _column(tree, exclude)}
-        names = _column(tree, people)
+        left_out |= {prefix + identity for identity in listed.get(prefix, {})}
         folders = {path.split("/")[0] for path in tree.files() if is_image(path) and "/" in path}
-        found = {i: names.get(i, i if not people and any(c.isalpha() for c in i) else "") for i in folders}
+        found = {i: named.get(prefix, {}).get(i, "") if people else _persons_name(i) for i in folders}
         known |= {prefix + identity: name for identity, name in found.items() if name}
-    if (exclude and not left_out) or (people and not known):
-        raise RequestError(
-            f"no csv file {exclude or people!r} in {', '.join(map(str, paths))}: give FILE:COLUMN of one of them"
-        )
     depth = 2 if len(trees) > 1 else 1
     source = FileImages(list(prefixed.items()))
     return _label(source, depth, left_out, known, min_images)
+
+
+def _persons_name(folder: str) -> str:
+    return folder if any(c.isalpha() for c in folder) and not any(c.isdigit() for c in folder) else ""
 
 
 def _label(source: FileImages, depth: int, left_out: set[str], known: dict[str, str], min_images: int) -> Faces:
@@ -65,16 +67,31 @@ def _label(source: FileImages, depth: int, left_out: set[str], known: dict[str, 
     return Faces(names, labels, tuple(per), source, {i: known[i] for i in per if i in known})
 
 
-def _column(tree: Tree, wanted: str | None) -> dict[str, str]:
-    """Identity -> its value in a csv column, those without a value left out; empty where the tree has no such file."""
+def _columns(trees: dict[str, Tree], wanted: str | None) -> dict[str, dict[str, str]]:
+    """Prefix of a tree -> identity -> its value in a csv column, for the trees that the csv speaks of."""
     if wanted is None:
         return {}
     file, _, column = wanted.rpartition(":")
     if not file or not column:
         raise RequestError(f"{wanted!r} names no csv column: expected FILE:COLUMN")
-    if file not in tree.files():
-        return {}
-    rows = list(csv.DictReader(io.StringIO(tree.read(file).decode("utf-8-sig"))))
+    inside = {prefix: tree.read(file) for prefix, tree in trees.items() if file in tree.files()}
+    if not inside:
+        where = ", ".join(str(tree.path) for tree in trees.values())
+        try:
+            inside = dict.fromkeys(trees, places.data(file).read_bytes())
+        except (RequestError, OSError) as error:
+            raise RequestError(
+                f"no csv file {file!r}, neither in {where} nor as a data path: give FILE:COLUMN"
+            ) from error
+    return {prefix: _column(text, file, column) for prefix, text in inside.items()}
+
+
+def _column(text: bytes, file: str, column: str) -> dict[str, str]:
+    """Identity -> its value; those without a value are left out."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(text.decode("utf-8-sig"))))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise RequestError(f"{file} is no csv file in UTF-8 ({error}): save it as such") from error
     if rows and column not in rows[0]:
-        raise RequestError(f"{file} in {tree.path} has no column {column!r}; it has: {', '.join(rows[0])}")
+        raise RequestError(f"{file} has no column {column!r}; it has: {', '.join(rows[0])}")
     return {next(iter(row.values())): row[column].strip() for row in rows if row[column] and row[column].strip()}

@@ -87,6 +87,8 @@ def load(
     Raises:
         RequestError: a file that is missing or malformed (with its line number), or images that are missing.
     """
+    if not isinstance(pairs, str | Path | list | tuple):
+        raise RequestError(f"pairs is one file, or a train file and a test file, got {pairs!r}")
     files = [pairs] if isinstance(pairs, str | Path) else list(pairs)
     if not 1 <= len(files) <= 2:
         raise RequestError(f"pairs is one file, or a train file and a test file, got {len(files)} files")
