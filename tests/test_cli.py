@@ -51,7 +51,15 @@ def test_help_lists_the_commands(facebench):
         (["train", "--set", "augment.flip=3"], "augment.flip must be a number between 0 and 1, got 3"),
         (["train", "--set", "seed=1", "--set", "seed.x=2"], "goes below 'seed', which was set to a value"),
         (["train", "--set", "seed=[1"], "the value is not valid yaml"),
-        (["train", "--protocol", "lfv"], "no test protocol|no 'lfv'|carries no protocol|lfv"),
+        (["train", "--protocol", "lfv"], "faces .*no protocol 'lfv'"),
+        (["train", "--set", "data=faces"], "the trial's field 'data' takes a mapping, got 'faces'"),
+        (["train", "--set", "protocols=[lfw]"], "'protocols' takes a list of mappings"),
+        (["train", "--set", "protocols=[{name: heldout, data: digits}]"], "a protocol's data are a mapping"),
+        (["train", "--set", "data.seed=2020-01-01"], "expected numbers, words, lists and mappings"),
+        (["train", "--set", "data.size=32", "--protocol", "lfw"], "options of the data set were set"),
+        (["train", "--set", "protocols=[{name: lfw, root: 5}]"], "a data path is a word, got 5"),
+        (["data", "sheet", "digits", "-o", "sheet.foo"], "written to a .png file, got sheet.foo"),
+        (["data", "sheet", "digits", "--set", "nonsense=1"], "dataset 'digits' has no option 'nonsense'"),
         (["train", "--nonsense"], "No such option: --nonsense"),
         (["frobnicate"], "No such command 'frobnicate'"),
         (["evaluate", "nothing.npy"], "no file of embeddings at nothing.npy"),
@@ -119,6 +127,12 @@ def test_embeddings_that_are_none_are_answered(facebench, tmp_path, content, mes
     path.write_bytes(content) if isinstance(content, bytes) else np.save(path, content, allow_pickle=True)
     code, _, err = facebench("evaluate", path, "--protocol", "heldout", "--set", "data.name=digits")
     assert code == 2 and re.search(message, err) and err.count("\n") == 1
+
+
+def test_a_package_that_is_missing_is_named(facebench, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    code, _, err = facebench("sweep", "smoke", "--address", "inline")
+    assert code == 2 and "this command needs optuna, which is not installed" in err
 
 
 def test_a_contact_sheet_counts_and_draws(facebench, tree, tmp_path):

@@ -61,11 +61,49 @@ def test_identities_are_left_out_by_a_csv_column(tree):
     assert load(tree, exclude="who.csv:id").identities == ("Dee",)
 
 
+def test_a_csv_beside_the_trees_speaks_of_all_of_them(tree, tmp_path):
+    """One inside a tree speaks of that tree alone."""
+    second = packed(tree, "zip").rename(tree.parent / "other.zip")
+    listed = tmp_path / "out.csv"
+    listed.write_text("id,drop\nAnn,x\nBob,\n")
+    everywhere = load(tree, second, exclude=f"{listed}:drop").identities
+    assert everywhere == tuple(f"{t}/{i}" for t in ("faces", "other") for i in ("Bob", "Cy", "Dee"))
+    (tree / "only.csv").write_text("id,drop\nAnn,x\n")
+    inside = load(tree, second, exclude="only.csv:drop").identities
+    assert "faces/Ann" not in inside and "other/Ann" in inside
+    (tree / "nobody.csv").write_text("id,drop\nAnn,\n")
+    assert len(load(tree, exclude="nobody.csv:drop").identities) == 4
+    (tree / "latin.csv").write_bytes("id,drop\nAnn,\xe9\n".encode("latin-1"))
+    with pytest.raises(RequestError, match="latin.csv is no csv file in UTF-8"):
+        load(tree, exclude="latin.csv:drop")
+
+
+def test_a_damaged_member_of_an_archive_is_unreadable_like_a_damaged_file(tree):
+    path = packed(tree, "zip")
+    data = bytearray(path.read_bytes())
+    middle = data.find(b"IDAT") + 40
+    data[middle] ^= 255
+    path.write_bytes(bytes(data))
+    faces = load(path)
+    bad = [image for image in faces.source.images(faces.names) if isinstance(image, Unreadable)]
+    assert len(bad) == 1 and "CRC" in bad[0].reason
+
+
+def test_a_tar_written_anew_is_another_source(tree):
+    import os
+
+    path = packed(tree, "tar")
+    before = load(path).source.fingerprint
+    os.utime(path, (1, 1))
+    assert load(path).source.fingerprint != before
+
+
 def test_people_are_named_by_a_column_or_by_their_folder(tree):
     assert load(tree, people="who.csv:name").people == {"Ann": "Ann Lee", "Bob": "Bob Ray"}
     assert load(tree).people["Dee"] == "Dee"
-    (tree / "Dee").rename(tree / "0004")
-    assert "0004" not in load(tree).people  # a number is nobody's name
+    for number, label in (("Dee", "0004"), ("Cy", "n000123")):
+        (tree / number).rename(tree / label)
+    assert set(load(tree).people) == {"Ann", "Bob"}  # a number is nobody's name, with or without a letter
 
 
 def test_several_trees_keep_their_identities_apart(tree):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bench import record
-from bench.errors import RequestError
+from bench.errors import RequestError, TrialFailed
 from bench.images import Faces
 from bench.overlap import compare
 from bench.trial import Options, Progress, Result, Trial, loss_options, run
@@ -69,6 +69,29 @@ def test_a_stopped_trial_goes_on_as_if_it_had_never_stopped(stopped_after, tmp_p
     resumed = list(run(trial, str(tmp_path / "cut")))
     assert resumed[:stopped_after] == seen  # the stored events come first, timings and all
     assert timeless(resumed) == timeless(whole)
+
+
+def test_a_checkpoint_of_other_data_is_refused(tree, tmp_path):
+    """The same trial on another folder of the same name: its checkpoint must not pass for a model of these data."""
+    trial = Trial(**SMALL | {"data": Options(name="folder", paths=[str(tree)]), "protocols": (), "batch_size": 4})
+    trial = replace(trial, holdout=0.0)
+    list(run(trial, str(tmp_path / "run")))
+    (tree / "Ann" / "0.png").write_bytes((tree / "Bob" / "0.png").read_bytes())
+    with pytest.raises(RequestError, match="were trained on other images"):
+        list(run(trial, str(tmp_path / "run")))
+
+
+def test_weights_that_break_in_the_last_step_fail_the_trial():
+    """One step an epoch: its loss is finite, what it leaves is not. That is a failed training, not a wrong request."""
+    broken = SMALL | {"batch_size": 2000, "learning_rate": 1e30, "warmup": 0.0, "protocols": ()}
+    with pytest.raises(TrialFailed, match="not finite.*: the training diverged"):
+        list(run(Trial(**broken)))
+
+
+def test_a_wrong_flip_is_answered_before_the_training(monkeypatch):
+    monkeypatch.setattr("bench.train.Fit.run_epoch", lambda *_: pytest.fail("trained"))
+    with pytest.raises(RequestError, match="flip must be one of"):
+        list(run(Trial(**SMALL | {"flip": "twice", "holdout": 0.0})))
 
 
 def test_an_untrained_network_is_scored_too():
@@ -176,6 +199,14 @@ def test_an_unreadable_test_image_is_an_error(tree):
         ({"protocols": (Options(data={"name": "digits"}),)}, "a protocol needs a name"),
         ({"augment": Options(blur=0.5)}, "augment has no 'blur'"),
         ({"precision": "int8"}, "precision must be one of"),
+        ({"crop": -3}, "a crop of at least 1"),
+        ({"embedding_dim": 0}, "embedding_dim are at least 1, got 16 and 0"),
+        ({"learning_rate": float("nan")}, "a finite learning_rate > 0"),
+        ({"weight_decay": -1.0}, "a finite weight_decay >= 0"),
+        ({"seed": -1}, "0 <= seed"),
+        ({"loss": "lmcl", "loss_options": Options(margin="wide")}, "margin must be a number, got 'wide'"),
+        ({"loss": "lmcl", "loss_options": Options(margin_warmup_fraction=1.5)}, "a share of the run between 0 and 1"),
+        ({"loss_options": Options(bias="yes")}, "bias must be true or false, got 'yes'"),
         ({"flip": "twice"}, "flip must be one of concat, add, none, got 'twice'"),
     ],
 )
