@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from bench import settings
-from bench.errors import RequestError, TrialFailed
+from bench.errors import RequestError, StudyIncomplete, TrialFailed
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 
@@ -244,7 +244,11 @@ def _sweep(study: str, address: str, slots: int | None, allow_overlap: bool = Fa
     import reports
     import sweeps
 
-    folder = sweeps.sweep(study, address=address, slots=slots, allow_overlap=allow_overlap)
+    try:
+        folder = sweeps.sweep(study, address=address, slots=slots, allow_overlap=allow_overlap)
+    except StudyIncomplete as error:
+        typer.echo(f"report: {reports.write(error.folder)}")
+        raise
     typer.echo(f"report: {reports.write(folder)}")
 
 

@@ -1,4 +1,6 @@
-"""The two ways in which a command of facebench ends badly."""
+"""The ways in which a command of facebench ends badly."""
+
+from pathlib import Path
 
 
 class RequestError(ValueError):
@@ -7,3 +9,11 @@ class RequestError(ValueError):
 
 class TrialFailed(RuntimeError):
     """The work failed (a non-finite loss, say): the step and the cause. Exit code 1; a sweep goes on without it."""
+
+
+class StudyIncomplete(TrialFailed):
+    """A study came to its end and something in it is missing; what there is can be reported from `folder`. Exit code 1."""
+
+    def __init__(self, message: str, folder: Path):
+        super().__init__(message)
+        self.folder = folder

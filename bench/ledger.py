@@ -2,8 +2,11 @@
 
 import json
 import os
+from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bench import places
 
@@ -21,7 +24,7 @@ def append(study: str, trial_id: str, protocol: str, hash: str, figure: dict[str
         protocol, hash: at which test; the hash is that of the protocol's specification.
         figure: what was seen, metric -> fraction.
     """
-    line = {
+    entry = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "study": study,
         "trial": trial_id,
@@ -29,21 +32,44 @@ def append(study: str, trial_id: str, protocol: str, hash: str, figure: dict[str
         "hash": hash,
         "figure": figure,
     }
-    path().parent.mkdir(parents=True, exist_ok=True)
-    with path().open("a") as file:
-        file.write(json.dumps(line) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    _write([json.dumps(entry)], path())
 
 
-def entries() -> list[dict]:
-    """All scorings, the oldest first; a last line cut short by a crash is dropped."""
-    if not path().exists():
-        return []
-    whole = path().read_text().rpartition("\n")[0]
-    return [json.loads(line) for line in whole.splitlines()]
+def merge(new: Iterable[dict[str, Any]], file: Path) -> None:
+    """Enter the scorings that `file` does not have yet: those of another machine."""
+    missing = Counter(map(json.dumps, new)) - Counter(map(json.dumps, entries(file)))
+    if missing:
+        _write(missing.elements(), file)
+
+
+def entries(file: Path | None = None) -> list[dict[str, Any]]:
+    """All scorings, the oldest first; a line that a crash cut short is passed over.
+
+    Args:
+        file: the ledger; None: the one of this place.
+    """
+    file = file or path()
+    found = []
+    for line in file.read_text(errors="replace").split("\n") if file.exists() else ():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict):
+            found.append(entry)
+    return found
 
 
 def count(hash: str, study: str | None = None) -> int:
     """How often a test protocol was scored here, by any study or by one."""
-    return sum(entry["hash"] == hash and study in (None, entry["study"]) for entry in entries())
+    return sum(entry.get("hash") == hash and study in (None, entry.get("study")) for entry in entries())
+
+
+def _write(lines: Iterable[str], file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # A crash may have cut the last line short: only that one is lost.
+    torn = file.exists() and file.read_bytes()[-1:] not in (b"", b"\n")
+    with file.open("a") as ledger:
+        ledger.write("\n" * torn + "".join(f"{line}\n" for line in lines))
+        ledger.flush()
+        os.fsync(ledger.fileno())

@@ -20,12 +20,17 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Record:
-    """A trial as it stands on disk. `state` is `waiting`, `running`, `finished`, `pruned` or `failed`."""
+    """A trial as it stands on disk.
+
+    `state` is `waiting`, `running`, `finished`, `pruned` or `failed`. `kind` says of a failed one whether its training
+    `diverged`, which is a finding, or an `error` of the machine or the request ended it, which says nothing of the loss.
+    """
 
     trial: Trial
     folder: Path
     state: str
     reason: str = ""
+    kind: str = ""
     events: tuple[Progress, ...] = ()
     metrics: dict[str, float] = field(default_factory=dict)
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -79,11 +84,13 @@ def _whole(folder: Path) -> int:
     return (folder / "events.jsonl").read_bytes().rfind(b"\n") + 1
 
 
-def finish(folder: Path, state: str, reason: str = "", result: Result | None = None) -> None:
-    """Write the final record; `result` is None for a pruned or failed trial."""
+def finish(folder: Path, state: str, reason: str = "", result: Result | None = None, kind: str = "") -> None:
+    """Write the final record; `result` is None for a pruned or failed trial, `kind` says how one failed."""
     import numpy as np
 
     body: dict[str, Any] = {"version": VERSION, "state": state, "reason": reason}
+    if state == "failed":
+        body["kind"] = kind or "diverged"
     if result is not None:
         scores = {name: {k: v for k, v in score.items() if k != "curves"} for name, score in result.scores.items()}
         curves = {name: score.get("curves", {}) for name, score in result.scores.items()}
@@ -104,6 +111,8 @@ def read(folder: Path) -> Record:
         return Record(trial, folder, "running" if seen else "waiting", events=seen)
     body = json.loads(path.read_text())
     body.pop("version")
+    if body["state"] == "failed":
+        body.setdefault("kind", "diverged")  # records of before there were kinds
     return Record(trial, folder, events=seen, **body)
 
 

@@ -58,8 +58,8 @@ def train(wanted: Trial, quiet: bool = False) -> Record:
     try:
         for event in run(wanted, str(folder)):
             if isinstance(event, Result):
+                _enter(wanted, event)  # before the record: one look too many is better than one too few
                 record.finish(folder, "finished", result=event)
-                _enter(wanted, event)
             elif record.append(folder, event) and not quiet:
                 _print_epoch(event)
     except TrialFailed as error:

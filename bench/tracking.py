@@ -1,4 +1,4 @@
-"""MLflow as the window on the records: what stands on disk is shown there, idempotently. The only place that imports MLflow.
+"""MLflow as the window on the records: what stands on disk is shown there, idempotently.
 
 The truth is `runs/<study>/<trial id>/`. `Mirror.send` compares a trial's record with what MLflow has and sends what is
 missing, whether it is called after every epoch (`sweeps.window`) or once, a week later, by `sync`. A (metric, step) that
@@ -8,49 +8,49 @@ One experiment per study, a parent run per start of the study, a nested run per 
 
 Names: MLflow takes letters, digits, `_ - . space : /` in a name; any other character becomes `_` there (`lmcl+center` as a
 tag's value stays as it is). Figures that are not finite stay in the record alone.
+
+`_mlflow_store` opens a store, `_mlflow_back` reads records from it; nothing else imports MLflow.
 """
 
 import contextlib
 import json
 import math
-import os
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import places, record
+from bench import ledger, places, record
+from bench._mlflow_back import records_from_mlflow
+from bench._mlflow_store import FILES, LEDGER, SHEETS, STUDY, answering, cause, client, name, prepare, runs, uri
 from bench.errors import RequestError
+from bench.locks import alone
 from bench.record import Record
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
-FILES = ("trial.json", "events.jsonl", "record.json", "curves.json", "raw.npz")
-SHEETS = "contact_sheets"
+__all__ = ["Mirror", "cause", "client", "flat", "name", "prepare", "records_from_mlflow", "sync", "uri"]
+
 _STATUS = {"finished": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}
 _ENDED = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
-def uri() -> str:
-    """The tracking store: `$MLFLOW_TRACKING_URI`, else `runs/mlflow.db`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{places.runs() / 'mlflow.db'}"
-
-
-def name(text: str) -> str:
-    """A name as MLflow takes it."""
-    return re.sub(r"[^\w\-. :/]", "_", text, flags=re.ASCII)
-
-
 @dataclass
 class _Shown:
-    """What MLflow has of one trial: its run, the (metric, step) pairs, the run's status, and whether all was sent."""
+    """What MLflow has of one trial.
+
+    Attributes:
+        run: its run.
+        sent: the (metric, step) pairs.
+        status: the run's.
+        described: the trial's parameters are there.
+        whole: all was sent.
+    """
 
     run: str
     sent: set[tuple[str, int]]
     status: str = "RUNNING"
+    described: bool = False
     whole: bool = False
 
 
@@ -61,20 +61,25 @@ class Mirror:
         self.folder = folder
         self.client = client(tracking)
         self.experiment = self._experiment(study, tracking)
-        self.facts = json.loads((folder / "study.json").read_text())
+        self.facts = json.loads((folder / STUDY).read_text())
         self.parent = self._parent(study)
+        # Now, so that a study that is killed can be read back.
+        self.client.log_artifact(self.parent, str(folder / STUDY))
         self._shown: dict[str, _Shown] = {}
-        for run in _runs(self.client, self.experiment, f"tags.`mlflow.parentRunId` = '{self.parent}'"):
-            tags = run.data.tags
-            whole = tags.get("facebench.whole") == "true"
-            sent = set() if whole else self._present(run)
-            self._shown[tags["facebench.trial"]] = _Shown(run.info.run_id, sent, run.info.status, whole)
+        self._find()
 
     def send(self, known: Record) -> None:
         """Send what the store lacks of one trial."""
         shown = self._shown.get(known.trial.id) or self._begin(known)
+        if not shown.described:
+            self._describe(shown, known)
         if shown.whole:
-            return
+            if shown.status == _STATUS.get(known.state):
+                return
+            # A run that the machine lost was sent as failed, and is run again.
+            shown.whole = False
+            shown.sent = self._present(self.client.get_run(shown.run))
+            self.client.set_tag(shown.run, "facebench.whole", "false")
         if batch := _missing(known, shown.sent):
             for start in range(0, len(batch), 1000):  # MLflow's limit
                 self.client.log_batch(shown.run, metrics=batch[start : start + 1000])
@@ -87,10 +92,12 @@ class Mirror:
 
     def close(self, state: str) -> None:
         """Send the study's own files; runs whose trial has not ended become KILLED until it goes on."""
-        for shown in self._shown.values():
+        for trial, shown in self._shown.items():
             if not shown.whole:
+                self._log(shown, self.folder / trial / "events.jsonl")
                 self.client.set_terminated(shown.run, "KILLED")
-        self.client.log_artifact(self.parent, str(self.folder / "study.json"))
+        self.client.log_artifact(self.parent, str(self.folder / STUDY))
+        self._log_ledger()
         if (self.folder / SHEETS).is_dir():
             self.client.log_artifacts(self.parent, str(self.folder / SHEETS), SHEETS)
         self.client.set_terminated(self.parent, _ENDED.get(state, "KILLED"))
@@ -109,26 +116,55 @@ class Mirror:
     def _parent(self, study: str) -> str:
         """The run of this start of the study: a study that was deleted and begun anew has another."""
         begun = str(self.facts["created"])
-        for run in _runs(self.client, self.experiment, f"tags.`facebench.begun` = '{begun}'"):
+        for run in runs(self.client, self.experiment, f"tags.`facebench.begun` = '{begun}'"):
             self.client.update_run(run.info.run_id, status="RUNNING")
             return run.info.run_id
         tags = {"mlflow.runName": study, "facebench.study": study, "facebench.begun": begun}
         tags |= {f"facebench.{key}": str(self.facts[key]) for key in ("command", "hash")}
         return self.client.create_run(self.experiment, tags=tags).info.run_id
 
-    def _begin(self, known: Record) -> _Shown:
-        """A new run with its tags and parameters."""
-        from mlflow.entities import Param
+    def _find(self, more: str = "") -> None:
+        """Learn what this start of the study has in the store."""
+        for run in runs(self.client, self.experiment, f"tags.`mlflow.parentRunId` = '{self.parent}'{more}"):
+            tags = run.data.tags
+            whole = tags.get("facebench.whole") == "true"
+            sent = set() if whole else self._present(run)
+            found = _Shown(run.info.run_id, sent, run.info.status, bool(run.data.params), whole)
+            self._shown[tags["facebench.trial"]] = found
 
+    def _begin(self, known: Record) -> _Shown:
+        """The trial's run: a new one with its tags, unless it has one by now."""
         trial = known.trial
+        self._find(f" and tags.`facebench.trial` = '{trial.id}'")
+        if trial.id in self._shown:
+            return self._shown[trial.id]
         label = f"{trial.backbone} {trial.loss} {trial.role} {trial.number} seed {trial.seed}"
         tags = {"mlflow.parentRunId": self.parent, "mlflow.runName": label, "facebench.trial": trial.id}
         tags |= {key: str(getattr(trial, key)) for key in ("study", "stage", "role", "backbone", "loss", "seed")}
-        run = self.client.create_run(self.experiment, tags=tags).info.run_id
-        params = [Param(name(key), str(value)[:6000]) for key, value in flat(trial.plain()).items()]
-        self.client.log_batch(run, params=params)
-        self._shown[trial.id] = shown = _Shown(run, set())
+        shown = _Shown(self.client.create_run(self.experiment, tags=tags).info.run_id, set())
+        self._shown[trial.id] = shown
         return shown
+
+    def _describe(self, shown: _Shown, known: Record) -> None:
+        """The trial itself, as a file and as parameters; these last: they say that it was done."""
+        from mlflow.entities import Param
+
+        self._log(shown, known.folder / "trial.json")
+        params = [Param(name(key), str(value)[:6000]) for key, value in flat(known.trial.plain()).items()]
+        self.client.log_batch(shown.run, params=params)
+        shown.described = True
+
+    def _log(self, shown: _Shown, path: Path) -> None:
+        """Send a file if it is there; the driver may remove a checkpoint just now."""
+        with contextlib.suppress(FileNotFoundError):
+            if path.exists():
+                self.client.log_artifact(shown.run, str(path))
+
+    def _log_ledger(self) -> None:
+        """Every look at a test that this study took."""
+        own = [entry for entry in ledger.entries() if entry.get("study") == self.facts["name"]]
+        if own:
+            self.client.log_text(self.parent, "".join(f"{json.dumps(entry)}\n" for entry in own), LEDGER)
 
     def _present(self, run: "Run") -> set[tuple[str, int]]:
         history = (self.client.get_metric_history(run.info.run_id, key) for key in run.data.metrics)
@@ -143,14 +179,16 @@ class Mirror:
         if commit := known.provenance.get("commit"):
             tags.append(RunTag("mlflow.source.git.commit", str(commit)))
         self.client.log_batch(shown.run, tags=tags)
-        # Of tuning trials no checkpoint is left, of the others the last.
-        for path in (*(known.folder / file for file in FILES), *sorted(known.folder.glob("checkpoint-*.pt"))):
-            if path.exists():
-                self.client.log_artifact(shown.run, str(path))
+        # Of a tuning trial no checkpoint is kept: one that is there is about to be removed.
+        checkpoints = [] if known.trial.stage == "tune" else sorted(known.folder.glob("checkpoint-*.pt"))
+        for path in (*(known.folder / file for file in FILES), *checkpoints):
+            self._log(shown, path)
+        if known.scores:
+            self._log_ledger()
         self.client.set_terminated(shown.run, _STATUS[known.state])
         # The last word: a run without it is completed by the next `send`.
         self.client.set_tag(shown.run, "facebench.whole", "true")
-        shown.whole = True
+        shown.whole, shown.status = True, _STATUS[known.state]
 
 
 def _missing(known: Record, sent: set[tuple[str, int]]) -> list["Metric"]:
@@ -174,53 +212,20 @@ def sync(study: str, tracking: str | None = None) -> int:
     """Send to MLflow what it lacks of a study's records; the number of trials looked at.
 
     Raises:
-        RequestError: no records of that name, or MLflow does not answer.
+        RequestError: no records of that name, a sweep is at work on it (it sends them itself), or MLflow does not answer.
     """
     folder = places.study_folder(study)
-    if not (folder / "study.json").exists():
+    if not (folder / STUDY).exists():
         raise RequestError(f"no study {study!r} in {places.runs()}")
     store = tracking or uri()
-    known = record.read_study(folder)
-    try:
-        mirror = Mirror(study, folder, store)
-        for one in known:
-            mirror.send(one)
-        mirror.close(mirror.facts["state"])
-    except Exception as error:
-        if isinstance(error, RequestError):
-            raise
-        raise RequestError(f"MLflow at {store} does not answer ({cause(error)}): check $MLFLOW_TRACKING_URI") from error
+    with alone(folder):
+        known = record.read_study(folder)
+        with answering(store):
+            mirror = Mirror(study, folder, store)
+            for one in known:
+                mirror.send(one)
+            mirror.close(mirror.facts["state"])
     return len(known)
-
-
-def records_from_mlflow(study: str, tracking: str | None, folder: Path) -> Path:
-    """Download a study's records from MLflow alone into `folder`, as `runs/<study>/` would hold them.
-
-    Raises:
-        RequestError: MLflow has no such study.
-    """
-    store = tracking or uri()
-    of = client(store)
-    experiment = of.get_experiment_by_name(study)
-    if experiment is None:
-        known = ", ".join(sorted(e.name for e in of.search_experiments() if e.name != "Default")) or "none"
-        raise RequestError(f"MLflow at {store} has no study {study!r}; it has: {known}")
-    parents = list(_runs(of, experiment.experiment_id, "tags.`facebench.begun` != ''"))
-    if not parents:
-        raise RequestError(f"experiment {study!r} of MLflow at {store} was not written by facebench")
-    parent = max(parents, key=lambda run: run.info.start_time).info.run_id
-    folder.mkdir(parents=True, exist_ok=True)
-    of.download_artifacts(parent, "study.json", str(folder))
-    if of.list_artifacts(parent, SHEETS):
-        of.download_artifacts(parent, SHEETS, str(folder))
-    for run in _runs(of, experiment.experiment_id, f"tags.`mlflow.parentRunId` = '{parent}'"):
-        if run.data.tags.get("facebench.whole") == "true":
-            place = folder / run.data.tags["facebench.trial"]
-            place.mkdir(exist_ok=True)
-            for file in of.list_artifacts(run.info.run_id):
-                if file.path in FILES:
-                    of.download_artifacts(run.info.run_id, file.path, str(place))
-    return folder
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -232,59 +237,3 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[prefix + key] = json.dumps(value) if isinstance(value, list | tuple) else value
     return found
-
-
-def client(tracking: str) -> "MlflowClient":
-    """A client of a store; a new database gets its tables here."""
-    prepare()
-    from mlflow import MlflowClient
-
-    file = tracking.removeprefix("sqlite:///")
-    if file != tracking and not Path(file).exists():
-        _make_database(Path(file))
-    return MlflowClient(tracking_uri=tracking)
-
-
-def _make_database(file: Path) -> None:
-    """A new database, whole or not at all: MLflow takes seconds to make its tables, and cannot mend half of them."""
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    part.unlink(missing_ok=True)
-    store = SqlAlchemyStore(f"sqlite:///{part}", (file.parent / "mlartifacts").as_uri())
-    store.engine.dispose()
-    with contextlib.suppress(FileExistsError):  # another process was quicker
-        os.link(part, file)
-    part.unlink()
-
-
-def prepare() -> None:
-    """Import MLflow, quiet and impatient."""
-    # Two tries of 5 s: with MLflow's defaults a server that is gone holds a call for 4 minutes, one that hangs for 20.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    import logging
-
-    import mlflow  # noqa: F401
-
-    for chatty in ("alembic", "mlflow"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-
-
-def _runs(of: "MlflowClient", experiment: str, wanted: str) -> Iterable["Run"]:
-    page = None
-    while True:
-        found = of.search_runs([experiment], wanted, page_token=page)
-        yield from found
-        if not (page := found.token):
-            return
-
-
-def cause(error: Exception) -> str:
-    """An error in one line."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

@@ -7,8 +7,16 @@ from reports._tuning import epochs_by_loss
 
 def caveats(study: Study) -> list[str]:
     """One sentence for each thing that a sceptical reader would want to be told first."""
-    checks = (_unfinished, _diverged, _again, _budget, _overlap, _versions, _code)
+    checks = (_unconfirmed, _unfinished, _lost, _diverged, _again, _budget, _overlap, _versions, _code)
     return [sentence for check in checks for sentence in check(study)]
+
+
+def _unconfirmed(study: Study) -> list[str]:
+    troubles = {place: cell["trouble"] for place, cell in study.facts.get("cells", {}).items() if cell.get("trouble")}
+    return [
+        f"{_rows.label(study, loss, backbone)} was not confirmed: {trouble.rstrip('.')}."
+        for (backbone, _, loss), trouble in ((place.rpartition("/"), trouble) for place, trouble in troubles.items())
+    ]
 
 
 def _unfinished(study: Study) -> list[str]:
@@ -16,8 +24,19 @@ def _unfinished(study: Study) -> list[str]:
     return [f"{_words.many(len(open_), 'confirmation run')} not finished: the figures will change."] if open_ else []
 
 
+def _lost(study: Study) -> list[str]:
+    lost = [r for r in study.of(*_rows.ROLES) if r.kind == "error"]
+    if not lost:
+        return []
+    were = "was" if len(lost) == 1 else "were"
+    return [
+        f"{_words.many(len(lost), 'run')} {were} lost to errors of the machine or the request and in no figure: "
+        "run the sweep again."
+    ]
+
+
 def _diverged(study: Study) -> list[str]:
-    failed = [r for r in study.of("tuned", "again") if r.state == "failed"]
+    failed = [r for r in study.of("tuned", "again") if r.state == "failed" and r.kind != "error"]
     if not failed:
         return []
     who = _words.listing(sorted({r.trial.loss for r in failed}))

@@ -32,7 +32,8 @@ class Row:
         return "untrained network" if self.role == "untrained" else self.loss + suffix[self.role]
 
     def done(self, state: str) -> list[Record]:
-        return [record for record in self.records if record.state == state]
+        """The runs in this state; one that an error ended (of the machine, not of the training) is in none."""
+        return [record for record in self.records if record.state == state and record.kind != "error"]
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def score_of(study: Study, metric: str) -> dict[str, Any]:
 
 
 def cell(study: Study, row: Row, metric: str) -> Cell:
-    """A figure of a row. Runs that failed score chance and stay in; runs that are not done are left out."""
+    """A figure of a row. Runs that diverged score chance and stay in; those not done or lost to errors are left out."""
     protocol = protocol_of(study, metric)
     finished = [score for score in _scores(row.done("finished"), protocol) if metric in score.get("metrics", ())]
     failed = len(row.done("failed"))
@@ -126,7 +127,9 @@ def cell(study: Study, row: Row, metric: str) -> Cell:
     if not finished and reasons:
         return Cell(None, reasons[0])
     if not finished and not failed:
-        return Cell(None, "not scored yet" if row.done("running") or row.done("waiting") else "not scored")
+        lost = any(record.kind == "error" for record in row.records)
+        waits = row.done("running") or row.done("waiting")
+        return Cell(None, "not scored yet" if waits else "lost to errors" if lost else "not scored")
     try:
         return Cell(_sample(study, row, metric, finished, failed), marks=marks, diverged=failed)
     except RequestError as error:

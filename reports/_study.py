@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
+from bench import ledger
 from bench.errors import RequestError
 from bench.record import Record, read_study
 
@@ -86,7 +87,8 @@ def read(folder: str | Path) -> Study:
             f"{folder} {what}: a report needs the folder of a study, runs/<study>, with a folder for each trial; "
             "run `facebench sweep STUDY` first or check the study's name and $FACEBENCH_RUNS"
         )
-    return Study(folder, records, _facts(folder / "study.json"), _ledger(folder.resolve().parent / "test_ledger.jsonl"))
+    seen = tuple(ledger.entries(folder.resolve().parent / "test_ledger.jsonl"))
+    return Study(folder, records, _facts(folder / "study.json"), seen)
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -101,11 +103,3 @@ def _facts(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise RequestError(f"{path} holds a {type(found).__name__}, expected an object: run the sweep again")
     return found
-
-
-def _ledger(path: Path) -> tuple[dict[str, Any], ...]:
-    """The entries of the test ledger; a last line cut short by a crash is dropped."""
-    if not path.exists():
-        return ()
-    whole = path.read_text().rpartition("\n")[0]
-    return tuple(json.loads(line) for line in whole.splitlines() if line.strip())

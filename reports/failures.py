@@ -11,9 +11,10 @@ from reports._study import Study
 
 TITLE = "Failures"
 ORDER = 80
-_COUNTED = (
-    "A confirmation run that failed stands in the means with the score of chance. If the machine failed and not the "
-    "training, run the sweep again before believing the figure."
+_COUNTED = "A confirmation run that diverged stands in the means with the score of chance."
+_LOST = (
+    "An error is one of the machine or the request and not of the training; such a run stands in no figure. "
+    "Run the sweep again: it retries them."
 )
 
 
@@ -26,12 +27,14 @@ def render(records: Study) -> Markup:
     failed = [record for record in records if record.state == "failed"]
     if not failed:
         return html.join([*parts, html.paragraph("No trial failed.")])
-    columns = [html.Column(title, "short") for title in ("Trial", "Role", "Loss", "Backbone")]
+    columns = [html.Column(title, "short") for title in ("Trial", "Role", "Loss", "Backbone", "Kind")]
     columns += [html.Column("Seed"), html.Column("Epochs done")]
     columns += [html.Column("Settings", "text"), html.Column("Reason", "text")]
     parts.append(html.table(columns, [[_line(record) for record in failed]], sortable=True))
-    if any(record.trial.role in _rows.ROLES for record in failed):
-        parts.append(html.paragraph(_COUNTED, kind="note"))
+    kinds = {record.kind for record in failed if record.trial.role in _rows.ROLES}
+    parts += [
+        html.paragraph(note, kind="note") for kind, note in (("diverged", _COUNTED), ("error", _LOST)) if kind in kinds
+    ]
     return html.join(parts)
 
 
@@ -42,6 +45,7 @@ def _line(record: Record) -> list[html.Shown]:
         html.Item(trial.role, trial.role),
         html.Item(trial.loss, trial.loss),
         html.Item(trial.backbone, trial.backbone),
+        html.Item(record.kind, record.kind),
         html.Item(str(trial.seed), trial.seed),
         html.Item(str(_tuning.epochs(record)), _tuning.epochs(record)),
         _words.settings(_tuning.parameters(record)),

@@ -100,7 +100,9 @@ class Cell:
     def _may_ask(self) -> bool:
         tune = self.study.tune
         reserved = sum(t.epochs for t in self.running if t.role == "search")
-        return self._failed < tune.trials and self.spent + reserved + tune.epochs <= plan.budget(self.study)
+        if self._failed >= tune.trials or self.spent + reserved + tune.epochs > plan.budget(self.study):
+            return False
+        return not self._tuner.exhausted()
 
     def _advance(self) -> None:
         """Go to the next stage once nothing of this one is left."""

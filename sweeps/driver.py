@@ -3,7 +3,6 @@
 import math
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from bench import ledger, record
@@ -14,7 +13,7 @@ from sweeps.cell import Cell
 from sweeps.progress import Board
 from sweeps.study import Study
 from sweeps.window import Window
-from sweeps.work import Workers
+from sweeps.work import WorkerLost, Workers
 
 TICK = 1.0  # seconds between two looks at the clock while nothing is heard
 
@@ -74,21 +73,25 @@ class Driver:
         if (folder / "record.json").exists():
             self._settle(trial, known, replayed=True)
             return
-        # An interrupted driver may have written an event down and not told the tuner.
+        # An interrupted driver may have written an event down and not told the tuner. Only the last one may prune: at the
+        # others the tuner has answered before, and knows more by now.
+        prune = False
         for event in known.events:
-            if trial in self._owner:
-                self._epoch(trial, event, replayed=True)
-        if trial in self._owner:
-            self.board.started(trial)
-            self.workers.submit(trial, str(folder))
-            self.window.send(folder)
+            prune = self._count(trial, event, replayed=True)
+        if prune:
+            self._prune(trial)
+            return
+        self.board.started(trial)
+        self.workers.submit(trial, str(folder))
+        self.window.send(folder)
 
     def _hear(self, trial: Trial, event: Progress | Result | Exception) -> None:
         folder = self.folder / trial.id
         if isinstance(event, Progress):
             # A resumed trial says again what it said before.
             if record.append(folder, event):
-                self._epoch(trial, event)
+                if self._count(trial, event):
+                    self._prune(trial)
                 self.window.send(folder)
             return
         if isinstance(event, Result):
@@ -96,29 +99,34 @@ class Driver:
             event = self._with_objective(trial, event)
         if isinstance(event, Result):
             record.finish(folder, "finished", result=event)
-        elif isinstance(event, RequestError | TrialFailed):
-            record.finish(folder, "failed", str(event))
+        elif isinstance(event, TrialFailed):
+            record.finish(folder, "failed", str(event), kind="diverged")
+        elif isinstance(event, RequestError | WorkerLost):
+            record.finish(folder, "failed", str(event), kind="error")
         else:
             # Not a trial that went wrong but a defect: where it came from is wanted.
             (folder / "error.txt").write_text("".join(traceback.format_exception(event)))
-            record.finish(folder, "failed", f"{type(event).__name__}: {event} (traceback in {folder.name}/error.txt)")
+            reason = f"{type(event).__name__}: {event} (traceback in {folder.name}/error.txt)"
+            record.finish(folder, "failed", reason, kind="error")
         cell = self._owner[trial]
         self._settle(trial, record.read(folder))
         if isinstance(event, RequestError):
             self._give_up(cell, trial, str(event))
 
-    def _epoch(self, trial: Trial, event: Progress, replayed: bool = False) -> None:
-        """Count an epoch and ask whether the trial is worth another."""
+    def _count(self, trial: Trial, event: Progress, replayed: bool = False) -> bool:
+        """Count an epoch; True: the trial is not worth another."""
         self._epochs[trial] += 1
         figure = event.metrics.get(self.study.objective)
         prune = self._owner[trial].heard(trial, self._epochs[trial], figure)
         self.board.epoch(trial, event, replayed)
-        if prune and self._epochs[trial] < trial.epochs:
-            self.workers.cancel(trial)
-            folder = self.folder / trial.id
-            reason = f"after epoch {self._epochs[trial]} by the {self.study.tune.pruner} pruner"
-            record.finish(folder, "pruned", reason)
-            self._settle(trial, record.read(folder))
+        return prune and self._epochs[trial] < trial.epochs
+
+    def _prune(self, trial: Trial) -> None:
+        self.workers.cancel(trial)
+        folder = self.folder / trial.id
+        reason = f"after epoch {self._epochs[trial]} by the {self.study.tune.pruner} pruner"
+        record.finish(folder, "pruned", reason)
+        self._settle(trial, record.read(folder))
 
     def _settle(self, trial: Trial, known: Record, replayed: bool = False) -> None:
         """A record is final: its cell learns it."""
@@ -175,22 +183,3 @@ def _tidy(known: Record) -> None:
     keep = 0 if known.trial.stage == "tune" else 1
     for path in files[: len(files) - keep]:
         path.unlink(missing_ok=True)
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """One driver a study: the lock goes with the process, however that ends.
-
-    Raises:
-        RequestError: another process runs this study.
-    """
-    import fcntl
-
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RequestError(
-                f"study {folder.name!r} is being run by another process: wait for it, or stop it first"
-            ) from None
-        yield

@@ -3,9 +3,8 @@
 from collections import deque
 from collections.abc import Generator
 
-from bench.errors import TrialFailed
 from bench.plain import Result, Trial
-from sweeps.work import Heard, Run, work
+from sweeps.work import Heard, Run, WorkerLost, work
 
 
 class Inline:
@@ -33,7 +32,7 @@ class Inline:
         try:
             event = next(generator)
         except StopIteration:
-            event = TrialFailed("the trial ended without a result")
+            event = WorkerLost("the trial ended without a result")
         except Exception as error:
             event = error
         if isinstance(event, Result | Exception):

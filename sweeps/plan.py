@@ -58,6 +58,7 @@ def search(study: Study, backbone: str, loss: str, number: int, found: Mapping[s
         holdout=study.holdout,
         epochs=study.tune.epochs,
         protocols=(),
+        allow_overlap=False,  # no test to overlap with: the search stays the same whatever the study allows
     )
 
 
@@ -79,6 +80,7 @@ def confirm(study: Study, winner: Trial, role: str) -> list[Trial]:
             holdout=study.confirm.holdout,
             epochs=study.confirm.epochs,
             protocols=_protocols(study),
+            allow_overlap=study.allow_overlap,
         )
         for i in range(study.confirm.seeds)
     ]

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bench.errors import RequestError, TrialFailed
+from bench.errors import RequestError
 from bench.plain import Progress, Result, Trial
-from sweeps.work import Heard, Run, work
+from sweeps.work import Heard, Run, WorkerLost, work
 
 ATTEMPTS = 3  # of a trial whose worker died
 STARTS = 3  # tries to start Ray here
@@ -126,20 +126,20 @@ class RayPool:
         try:
             return ray.get(next(task.stream))
         except StopIteration:
-            return TrialFailed("the trial ended without a result")
+            return WorkerLost("the trial ended without a result")
         except died as error:
             if task.attempt == ATTEMPTS:
-                return TrialFailed(f"the worker died {ATTEMPTS} times, at last with: {str(error).splitlines()[0]}")
+                return WorkerLost(f"the worker died {ATTEMPTS} times, at last with: {str(error).splitlines()[0]}")
             task.attempt += 1
             task.stream = self._start(task.trial, task.folder)
             return None
         except exceptions.RayTaskError as error:
             if not isinstance(error.cause, Exception):
-                return TrialFailed(str(error))
+                return WorkerLost(str(error))
             error.cause.add_note(str(error))  # the traceback on the worker
             return error.cause
         except exceptions.RayError as error:
-            return TrialFailed(f"{type(error).__name__}: {str(error).splitlines()[0]}")
+            return WorkerLost(f"{type(error).__name__}: {str(error).splitlines()[0]}")
 
     def _orphan(self) -> Heard | None:
         """While nothing is heard: a trial that no node can hold any more (its node is gone) would wait for ever."""
@@ -151,7 +151,7 @@ class RayPool:
         except RequestError as error:
             trial = self._live[0].trial
             self.cancel(trial)
-            return Heard(trial, TrialFailed(str(error)))
+            return Heard(trial, WorkerLost(str(error)))
         return None
 
     def _start(self, trial: Trial, folder: str) -> Any:

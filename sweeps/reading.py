@@ -32,7 +32,8 @@ def load(study: str | Path) -> Study:
     """The study in a yaml file, or the shipped one of that name.
 
     Raises:
-        RequestError: no such study, or a mistake in it: the sentence names the file, the line, the key and what is accepted.
+        RequestError: no such study, no UTF-8 text, or a mistake in it: the sentence names the file, the line, the key
+            and what is accepted.
     """
     path = Path(study)
     if str(study) in shipped():
@@ -41,7 +42,14 @@ def load(study: str | Path) -> Study:
         raise RequestError(
             f"no study {str(study)!r}: give a yaml file or one of the shipped studies: {', '.join(shipped())}"
         )
-    return parse(path.read_text(), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RequestError(
+            f"study file {path} is not UTF-8 text (byte {error.start} is {error.object[error.start]:#04x}): "
+            "save it as UTF-8"
+        ) from error
+    return parse(text, str(path))
 
 
 def parse(text: str, file: str) -> Study:
@@ -64,8 +72,12 @@ def parse(text: str, file: str) -> Study:
 
 
 def digest(study: Study) -> str:
-    """A hash of all that the study file says (comments and the order of keys do not matter)."""
-    return hashlib.sha256(json.dumps(study.model_dump(), sort_keys=True).encode()).hexdigest()[:16]
+    """A hash of all that the study file says (comments and the order of keys do not matter).
+
+    All but `allow_overlap`, which may be given after a refusal that came of its lack.
+    """
+    said = study.model_dump() | {"allow_overlap": False}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _lines(root: yaml.Node | None, file: str) -> dict[Key, int]:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from bench import places, record
-from bench.errors import RequestError, TrialFailed
-from sweeps import checks, plan, reading, sheets, tuner
+from bench.errors import RequestError, StudyIncomplete, TrialFailed
+from bench.locks import alone
+from sweeps import checks, lost, plan, reading, sheets, tuner
 from sweeps.cell import Cell
-from sweeps.driver import Driver, alone
+from sweeps.driver import Driver
 from sweeps.progress import board
 from sweeps.study import Study
 from sweeps.window import MlflowWindow, Window
@@ -46,7 +47,8 @@ def sweep(
 
     Raises:
         RequestError: the study, the address or the request in it is wrong.
-        TrialFailed: not one trial finished.
+        TrialFailed: not one trial finished, a loss was not confirmed, or runs were lost to errors; all else was run and
+            written.
         KeyboardInterrupt: it was stopped (Ctrl-C or SIGTERM); the same call goes on with it.
     """
     asked = study if isinstance(study, Study) else reading.load(study)
@@ -58,13 +60,26 @@ def sweep(
     folder.mkdir(parents=True, exist_ok=True)
     with alone(folder):
         store = tuner.storage(asked.storage or f"sqlite:///{places.runs() / 'optuna.db'}")
-        facts = _known(asked, folder) or _begin(asked, folder, command, store)
+        if facts := _known(asked, folder):
+            asked = lost.overlap(asked, folder)
+            facts["file"] = asked.model_dump()
+            for place in lost.again(folder):
+                if tuner.exists(name := _search(asked, *place), store):
+                    tuner.forget(name, store)
+        else:
+            facts = _begin(asked, folder, command, store)
         if run is None:
             sheets.draw(asked, folder)
+        # All that can still be wrong here is found before Ray is started.
         cells = [Cell(asked, *place, _tuner(asked, *place, store)) for place in _places(asked)]
-        workers = _workers(asked, address, slots, run)
         window = MlflowWindow(asked.name, folder)
         shown = board(asked, cells, stream)
+        try:
+            workers = _workers(asked, address, slots, run)
+        except BaseException:
+            shown.close()
+            window.close("failed")
+            raise
         _drive(Driver(asked, folder, cells, workers, window, shown), facts, window)
     return folder
 
@@ -88,24 +103,27 @@ def _drive(driver: Driver, facts: dict[str, Any], window: Window) -> None:
         _save(driver, facts, state)
         if warning := window.close(state):
             driver.board.say(warning)
-    _refuse_nothing(driver)
+    _complain(driver)
 
 
 def _known(study: Study, folder: Path) -> dict[str, Any] | None:
-    """The facts in `study.json` of an earlier session, None where there was none.
+    """The facts in `study.json` of an earlier session, None where there was none or it came to no trial.
 
     Raises:
-        RequestError: the folder holds a study of the same name that said something else.
+        RequestError: the folder holds trials of a study of the same name that said something else.
     """
     path = folder / "study.json"
+    trials = any(folder.glob("*/trial.json"))
     if not path.exists():
-        if next(folder.glob("*/trial.json"), None):
+        if trials:
             raise RequestError(
                 f"{folder} holds trials and no study.json: rename the study, or delete that folder to begin anew"
             )
         return None
     facts = json.loads(path.read_text())
     if facts["hash"] != reading.digest(study):
+        if not trials:
+            return None
         raise RequestError(
             f"{folder} holds records of another version of study {study.name!r}: "
             "rename the study in its file, or delete that folder to begin anew"
@@ -119,9 +137,11 @@ def _begin(study: Study, folder: Path, command: str | None, store: Any) -> dict[
     Raises:
         RequestError: it stands in a database that the study file names: there it may be somebody else's.
     """
+    path = folder / "study.json"
+    ours = path.exists() and json.loads(path.read_text())["file"]["storage"] == study.storage  # begun, came to no trial
     for place in _places(study):
         if tuner.exists(name := _search(study, *place), store):
-            if study.storage:
+            if study.storage and not ours:
                 raise RequestError(
                     f"storage {study.storage!r} already holds {name!r}, not begun here: rename the study"
                 )
@@ -133,7 +153,7 @@ def _begin(study: Study, folder: Path, command: str | None, store: Any) -> dict[
         "state": "running",
         "cells": {},
     }
-    record.write_text(folder / "study.json", json.dumps(facts, indent=1, sort_keys=True))
+    record.write_text(path, json.dumps(facts, indent=1, sort_keys=True))
     return facts
 
 
@@ -210,12 +230,24 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
-def _refuse_nothing(driver: Driver) -> None:
-    """A sweep in which not one trial finished has failed, whatever else it wrote."""
+def _complain(driver: Driver) -> None:
+    """Say what is missing, at the end and aloud: a report of the rest looks like a whole one.
+
+    Raises:
+        RequestError: nothing finished because the request was wrong.
+        TrialFailed: not one trial finished, a loss was not confirmed, or runs were lost to errors.
+    """
     known = record.read_study(driver.folder)
-    if any(one.state == "finished" for one in known):
-        return
-    if request := next((cell.trouble for cell in driver.cells if cell.refused), ""):
-        raise RequestError(request)
-    reason = next((one.reason for one in known if one.state == "failed"), "none was run")
-    raise TrialFailed(f"not one trial of the study finished; the first one's reason: {reason}")
+    if not any(one.state == "finished" for one in known):
+        if request := next((cell.trouble for cell in driver.cells if cell.refused), ""):
+            raise RequestError(request)
+        reason = next((one.reason for one in known if one.state == "failed"), "none was run")
+        raise TrialFailed(f"not one trial of the study finished; the first one's reason: {reason}")
+    missing = [f"{cell.name} was not confirmed: {cell.trouble}" for cell in driver.cells if cell.trouble]
+    if gone := [one for one in lost.of(driver.folder) if one.trial.role in lost.SHOWN]:
+        missing.append(
+            f"{len(gone)} run(s) of the report were lost to errors (the first: {gone[0].reason}): "
+            "the same command runs them again"
+        )
+    if missing:
+        raise StudyIncomplete("; ".join(missing), driver.folder)

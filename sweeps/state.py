@@ -6,6 +6,7 @@ from typing import Any
 
 from bench import places, record
 from bench.errors import RequestError
+from bench.locks import alone
 from bench.record import Record
 
 
@@ -61,8 +62,6 @@ def _trial(known: Record) -> dict[str, Any]:
 
 def _driven(folder: Path) -> bool:
     """Whether a driver holds the study's lock."""
-    from sweeps.driver import alone
-
     try:
         with alone(folder):
             return False

@@ -1,6 +1,7 @@
 """The search of one (backbone, loss): an Optuna study that is asked and told. The only place that imports Optuna."""
 
 import hashlib
+import itertools
 import math
 import warnings
 from collections.abc import Callable
@@ -98,6 +99,7 @@ class Tuner:
         self._space = space
         self._seed = seed
         self._make = _SAMPLERS[sampler]
+        self._sampler = sampler
         self._trials = trials
         self._first = first_pruning_step
         self._study = optuna.create_study(
@@ -126,6 +128,12 @@ class Tuner:
         """A new trial."""
         number = len(self._study.get_trials(deepcopy=False))
         return Asked(number, self._take(number, self._study.ask))
+
+    def exhausted(self) -> bool:
+        """Whether a grid's every point was asked for; other samplers never end."""
+        if self._sampler != "grid":
+            return False
+        return len(self._study.get_trials(deepcopy=False)) >= _side(self) ** len(self._space)
 
     def report(self, number: int, step: int, figure: float) -> bool:
         """Hear a development figure (step 1, 2, ...); True: prune. A second report at a step changes nothing."""
@@ -195,8 +203,19 @@ def _gp(tuner: Tuner, number: int) -> "BaseSampler":
 def _grid(tuner: Tuner, number: int) -> "BaseSampler":
     from optuna.samplers import GridSampler
 
-    side = max(2, math.ceil(tuner._trials ** (1 / len(tuner._space))))
-    return GridSampler({k: _points(*limits, side) for k, limits in tuner._space.items()}, seed=tuner._number("grid"))
+    class Grid(GridSampler):
+        """Optuna's, which ends `study.optimize` after its last point; here nothing is running that could be ended."""
+
+        def after_trial(self, *told: Any) -> None:
+            pass
+
+    side = _side(tuner)
+    return Grid({k: _points(*limits, side) for k, limits in tuner._space.items()}, seed=tuner._number("grid"))
+
+
+def _side(tuner: Tuner) -> int:
+    """The points of a grid on each axis: the fewest that make at least as many as there are trials."""
+    return next(side for side in itertools.count(2) if side ** len(tuner._space) >= tuner._trials)
 
 
 def _points(kind: str, low: float, high: float, count: int) -> list[float]:

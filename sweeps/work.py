@@ -5,6 +5,11 @@ from typing import NamedTuple, Protocol
 
 from bench.plain import Progress, Result, Trial
 
+
+class WorkerLost(RuntimeError):
+    """What ran a trial is gone: an error of the machine, which says nothing of the trial."""
+
+
 Run = Callable[[Trial, str], Iterator[Progress | Result]]
 
 

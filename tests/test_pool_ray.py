@@ -12,6 +12,7 @@ from bench.errors import RequestError, TrialFailed
 from bench.plain import Options, Progress, Result, Trial
 from sweeps import pool
 from sweeps.inline import Inline
+from sweeps.work import WorkerLost
 
 PATIENCE = 60.0  # seconds that any test waits at most
 
@@ -77,7 +78,7 @@ def test_a_killed_worker_is_replaced_and_goes_on_from_the_checkpoint(ray_pool, t
 
 def test_a_trial_whose_worker_always_dies_fails(ray_pool, tmp_path):
     last = hear(ray_pool, [trial(kill=99)], tmp_path)[0][-1]
-    assert isinstance(last, TrialFailed) and "the worker died 3 times" in str(last)
+    assert isinstance(last, WorkerLost) and "the worker died 3 times" in str(last)
 
 
 def test_a_cancelled_trial_is_gone_and_its_slot_is_free(ray_pool, tmp_path):
@@ -141,7 +142,7 @@ def test_a_trial_that_no_node_can_hold_any_more_fails_instead_of_waiting(ray_poo
     monkeypatch.setattr(ray_pool, "_look", 0.0)
     ray_pool.submit(waiting := trial(nap=PATIENCE), str(tmp_path))
     heard = ray_pool.next(0.5)
-    assert heard.trial == waiting and isinstance(heard.event, TrialFailed) and "no node" in str(heard.event)
+    assert heard.trial == waiting and isinstance(heard.event, WorkerLost) and "no node" in str(heard.event)
     until = time.monotonic() + PATIENCE
     while ray_pool.busy():
         assert time.monotonic() < until

@@ -78,6 +78,29 @@ def test_a_loss_that_always_diverges_is_compared_as_chance(copy):
     assert "5 confirmation runs of lmcl failed" in " ".join(caveats(study))
 
 
+def test_a_run_lost_to_an_error_is_no_sample(copy):
+    lost = next(r for r in reports.read(copy).of("tuned") if r.trial.loss == "lmcl")
+    before = _rows.rows(reports.read(copy), "tuned")
+    record.finish(lost.folder, "failed", "CUDA error: out of memory", kind="error")
+    study = reports.read(copy)
+    row = next(row for row in _rows.rows(study, "tuned") if row.loss == "lmcl")
+    cell = _rows.cell(study, row, "lfw/accuracy")
+    kept = [r.metrics["lfw/accuracy"] for r in next(row for row in before if row.loss == "lmcl").records]
+    kept.remove(lost.metrics["lfw/accuracy"])
+    assert sorted(cell.sample.values) == pytest.approx(sorted(kept)) and cell.diverged == 0
+    assert ",lmcl,tuned,4,0," in _tables.csv(study)
+
+
+def test_a_row_of_which_every_run_was_lost_says_so(copy):
+    for one in reports.read(copy).of("tuned"):
+        if one.trial.loss == "lmcl":
+            record.finish(one.folder, "failed", "the worker died", kind="error")
+    study = reports.read(copy)
+    row = next(row for row in _rows.rows(study, "tuned") if row.loss == "lmcl")
+    assert _rows.cell(study, row, "lfw/accuracy").missing == "lost to errors"
+    assert "lost to errors" in text_of(_write.page(study))
+
+
 def test_the_csv_is_fractions_and_the_markdown_percent(full):
     rows = _tables.csv(full).splitlines()
     assert rows[0].startswith("rank_low,rank_high,backbone,loss,role,seeds,failed,hyperparameters,lfw/accuracy,")

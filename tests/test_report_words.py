@@ -1,5 +1,6 @@
 """The sentences of a report against its figures: the verdict, what speaks against it, and the digits of numbers."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from made_up_study import edit, keep, text_of
 
 import reports
+from bench import record
 from reports import _comparisons, _markup, _sections, _words, _write
 from reports._caveats import caveats
 from reports.verdict import answer, scope, sensitivity
@@ -115,6 +117,26 @@ def test_what_speaks_against_the_answer_is_said(copy, change, words):
     assert words not in " ".join(caveats(reports.read(copy)))
     edit(copy, change, role="tuned", loss="lmcl")
     assert words in " ".join(caveats(reports.read(copy)))
+
+
+def test_runs_lost_to_errors_are_said_and_not_called_chance(copy):
+    for one in [r for r in reports.read(copy).of("tuned") if r.trial.loss == "lmcl"][:2]:
+        record.finish(one.folder, "failed", "CUDA error: out of memory", kind="error")
+    study = reports.read(copy)
+    said = " ".join(caveats(study))
+    assert "2 runs were lost to errors of the machine or the request and in no figure: run the sweep again." in said
+    assert "counts in the means as chance" not in said
+    page = text_of(_sections.find("failures").render(study))
+    assert "An error is one of the machine or the request and not of the training" in page
+
+
+def test_a_loss_that_was_not_confirmed_does_not_vanish(copy):
+    facts = json.loads((copy / "study.json").read_text())
+    facts["cells"] = {"cnn4/softmax": {"trouble": ""}, "cnn4/lmcl": {"trouble": "no tuning trial finished"}}
+    (copy / "study.json").write_text(json.dumps(facts))
+    said = caveats(reports.read(copy))
+    assert said[0] == "lmcl was not confirmed: no tuning trial finished."
+    assert sum("was not confirmed" in sentence for sentence in said) == 1
 
 
 def test_an_unequal_budget_is_said(copy):

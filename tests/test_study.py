@@ -61,6 +61,22 @@ def study():
         ("name: heldout", "name: lwf", 14, ["'protocols.0.name'", "no protocol 'lwf'", "lfw"]),
         ("{name: heldout, ", "{", 14, ["'protocols.0.name'", "missing", "lfw"]),
         ("name: tiny", "name: ../tiny", 1, ["'name'", "'../tiny'", "pattern"]),
+        ("fraction: 0.25", "fraction: abc", 8, ["'losses.lmcl.fixed.margin_warmup_fraction'", "got 'abc'", "0 and 1"]),
+        ("fraction: 0.25", "fraction: 1.5", 8, ["'losses.lmcl.fixed.margin_warmup_fraction'", "got 1.5", "0 and 1"]),
+        ("fraction: 0.25", "steps: 5", 8, ["no hyper-parameter 'margin_warmup_steps'", "give margin_warmup_fraction"]),
+        (
+            "{fixed: {margin_warmup_fraction: 0.25}}",
+            "{search: {margin_warmup_fraction: [0.1, 1.1]}}",
+            8,
+            ["'losses.lmcl.search.margin_warmup_fraction'", "got 1.1", "between 0 and 1"],
+        ),
+        ("margin_warmup_fraction: 0.25", "scale: abc", 8, ["'losses.lmcl.fixed.scale'", "must be a number, got 'abc'"]),
+        ("[1e-4, 0.01]", "[-1, 0.01]", 9, ["'losses.center.search.center_weight'", "must be >= 0, got -1"]),
+        ("widths: [4, 4, 4, 4]", "width: 4", 5, ["'backbones.cnn4'", "does not take these options", "'width'"]),
+        ("{name: digits}\n", "{name: digits, clases: [1]}\n", 2, ["'data.clases'", "no option", "it has: classes"]),
+        ("{name: digits}}", "{name: digits, size: 8}}", 14, ["'protocols.0.data.size'", "it has: classes"]),
+        ("{name: heldout,", "{name: heldout, sede: 1,", 14, ["'protocols.0.sede'", "it has: images, seed"]),
+        ("holdout: 0.2", "primary: lfw/accuracy", 3, ["'primary'", "'lfw/accuracy' is no figure", "heldout/"]),
     ],
 )
 def test_a_mistake_is_answered_with_file_line_key_and_what_is_accepted(right, wrong, line, says):
@@ -78,6 +94,26 @@ def test_a_file_that_is_no_mapping_or_no_yaml_is_refused():
         reading.parse("- a\n- b\n", "tiny.yaml")
     with pytest.raises(RequestError, match=r"tiny.yaml is not readable yaml: .*line 3"):
         reading.parse("name: tiny\ndata: [1\nholdout: 2\n", "tiny.yaml")
+
+
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path):
+    (tmp_path / "tiny.yaml").write_bytes(GOOD.replace("name: tiny", "name: t\xfcny").encode("latin-1"))
+    with pytest.raises(RequestError, match=r"tiny.yaml is not UTF-8 text \(byte 7 is 0xfc\): save it as UTF-8"):
+        reading.load(tmp_path / "tiny.yaml")
+
+
+def test_a_figure_of_a_protocols_other_aggregation_may_rank():
+    text = GOOD.replace("name: heldout", "name: ytf") + "primary: ytf-mean_score/accuracy\n"
+    assert reading.parse(text, "tiny.yaml").primary == "ytf-mean_score/accuracy"
+
+
+def test_leave_to_overlap_makes_no_other_study_and_no_other_search(study):
+    allowed = reading.parse(GOOD + "allow_overlap: true\n", "tiny.yaml")
+    assert reading.digest(allowed) == reading.digest(study)
+    found = {"learning_rate": 0.1, "weight_decay": 1e-3, "margin": 0.3}
+    before, after = (plan.search(one, "cnn4", "lmcl", 3, found) for one in (study, allowed))
+    assert [before, *plan.finalists(study, before)] == [after, *plan.finalists(allowed, after)]
+    assert all(trial.allow_overlap for trial in plan.confirm(allowed, after, "tuned"))
 
 
 def test_an_unknown_study_names_the_shipped_ones():

@@ -11,10 +11,14 @@ import pytest
 import sweeps
 from bench import ledger, record
 from bench.errors import RequestError, TrialFailed
-from bench.plain import Options, Trial
+from bench.locks import alone
+from bench.plain import Options, Progress, Trial
 from sweeps import session
-from sweeps.driver import alone, check_sealed
+from sweeps.driver import Driver, check_sealed
+from sweeps.inline import Inline
+from sweeps.progress import board
 from sweeps.study import Study
+from sweeps.work import WorkerLost
 
 BUDGET = 8 * 4
 
@@ -251,9 +255,14 @@ def test_somebody_elses_search_in_a_shared_database_is_left_alone(tmp_path, monk
         sweep(study)
 
 
-def test_a_loss_that_always_diverges_does_not_stop_the_others():
-    records, lines = sweep(make(data={"diverge": ["lmcl"]}))
+def test_a_loss_that_always_diverges_does_not_stop_the_others_and_is_said_at_the_end():
+    stream = io.StringIO()
+    with pytest.raises(TrialFailed, match=r"^cnn4/lmcl was not confirmed: no tuning trial finished"):
+        sweeps.sweep(make(data={"diverge": ["lmcl"]}), address="inline", run=fake_trial.run, stream=stream)
+    records, lines = record.read_study(session.places.study_folder("study")), stream.getvalue()
+    assert sweeps.status("study")["state"] == "finished"
     search = of(records, "search")
+    assert {r.kind for r in search} == {"diverged"}
     assert len(search) == 8 and {r.state for r in search} == {"failed"}
     assert search[0].reason == "the loss is nan at step 1"
     assert len(of(records, "tuned", "softmax")) == 3 and not of(records, "tuned")
@@ -271,6 +280,136 @@ def test_a_wrong_request_ends_the_sweep_at_its_first_trial():
     with pytest.raises(RequestError, match=r"^training and test share 3 people$"):
         sweep(make(data={"request": "training and test share 3 people"}))
     assert len(record.read_study(session.places.study_folder("study"))) == 1
+
+
+def losing(*roles, error, loss="lmcl"):
+    """A run on a machine that fails for these roles of a loss, after the first epoch."""
+
+    def run(trial, folder):
+        for event in fake_trial.run(trial, folder):
+            if trial.role in roles and trial.loss == loss and trial.number < 2:
+                raise error
+            yield event
+
+    return run
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error"), WorkerLost("the worker died"), RequestError("no disk")])
+def test_runs_lost_to_the_machine_are_said_and_run_again(done, error):
+    with pytest.raises(TrialFailed, match=r"(2|3|4) run\(s\) of the report were lost|was not confirmed"):
+        sweep(make(), losing("tuned", "default", error=error))
+    folder = session.places.study_folder("study")
+    lost_runs = [r for r in record.read_study(folder) if r.state == "failed"]
+    assert lost_runs and {r.kind for r in lost_runs} == {"error"}
+    again, _ = sweep(make())
+    assert numbers(again) == numbers(done.records)
+    assert not list(folder.glob("*/error.txt"))
+
+
+def test_a_search_lost_as_a_whole_is_begun_anew(done):
+    with pytest.raises(TrialFailed, match=r"^cnn4/lmcl was not confirmed: no tuning trial finished"):
+        sweep(make(), lambda trial, folder: broken(trial, folder, "search"))
+    again, _ = sweep(make())
+    assert numbers(again) == numbers(done.records)
+
+
+def broken(trial, folder, role):
+    if trial.role == role and trial.loss == "lmcl":
+        raise OSError("no space left on device")
+    yield from fake_trial.run(trial, folder)
+
+
+def test_a_lost_finalist_is_run_again_only_while_no_winner_is_confirmed():
+    records, _ = sweep(make(), lambda trial, folder: broken(trial, folder, "finalist"))
+    assert {r.kind for r in of(records, "finalist")} == {"error"}
+    again, _ = sweep(make())
+    assert numbers(again) == numbers(records)
+    for known in of(records, "tuned"):
+        shutil.rmtree(known.folder)
+    again, _ = sweep(make())
+    assert {r.state for r in of(again, "finalist")} == {"finished"} and len(of(again, "tuned")) == 3
+
+
+def test_a_run_that_diverged_is_not_tried_again():
+    failing = losing("default", error=TrialFailed("the loss is nan"))
+    first, _ = sweep(make(), failing)
+    again, _ = sweep(make())
+    assert numbers(again) == numbers(first)
+    assert [r.kind for r in of(again, "default")].count("diverged") == 2
+
+
+def overlapping(trial, folder):
+    """Training and test share people."""
+    if trial.protocols and not trial.allow_overlap:
+        raise RequestError("training and lfw share 3 people: give --allow-overlap")
+    yield from fake_trial.run(trial, folder)
+
+
+@pytest.mark.parametrize("untrained", [True, False])
+def test_what_a_refusal_recommends_is_done(untrained):
+    study = make(untrained=untrained)
+    with pytest.raises((RequestError, TrialFailed), match="give --allow-overlap"):
+        sweep(study, overlapping)
+    records, _ = sweep(study, overlapping, allow_overlap=True)
+    assert {r.state for r in records} <= {"finished", "pruned"}
+    assert len(of(records, "tuned")) == len(of(records, "default")) == 3
+    again, _ = sweep(study, overlapping)  # the leave once given stays
+    assert numbers(again) == numbers(records)
+
+
+def test_leave_given_after_a_network_was_scored_makes_no_second_set_of_runs(done):
+    sweep(make())
+    again, _ = sweep(make(), allow_overlap=True)
+    assert numbers(again) == numbers(done.records)
+
+
+def test_a_grid_that_is_used_up_ends_the_search():
+    tune = {"trials": 4, "epochs": 4, "sampler": "grid", "finalists": 1, "finalist_seeds": 0}
+    study = make(tune=tune, losses=["softmax"], confirm={"seeds": 1, "epochs": 1}, untrained=False)
+    records, _ = sweep(study)
+    search = of(records, "search", "softmax")
+    assert len(search) == 4 and len({(r.trial.learning_rate, r.trial.weight_decay) for r in search}) == 4
+    assert len(of(records, "tuned", "softmax")) == 1
+
+
+def test_a_study_that_came_to_no_trial_is_begun_anew_when_its_file_is_corrected(tmp_path):
+    wrong = make(storage=f"sqlite:///{tmp_path / 'optuna.db'}", confirm={"seeds": 2, "epochs": 1})
+    with pytest.raises(RequestError, match="slots must be at least 1, got 0"):
+        sweep(wrong, slots=0)
+    assert (session.places.study_folder("study") / "study.json").exists() and NoWindow.closed == "failed"
+    records, _ = sweep(wrong.model_copy(update={"holdout": 0.2, "tune": make().tune}))
+    assert len(of(records, "tuned")) == 2
+
+
+def test_ray_is_started_only_when_all_else_stands(monkeypatch):
+    def no_ray(*given):
+        raise AssertionError("Ray was started")
+
+    monkeypatch.setattr(session, "_workers", no_ray)
+    monkeypatch.setattr(session, "Cell", lambda *given: (_ for _ in ()).throw(MemoryError("a cell")))
+    with pytest.raises(MemoryError, match="a cell"):
+        sweep(make())
+
+
+def test_known_epochs_are_counted_before_the_pruner_is_asked(tmp_path):
+    """At an epoch that it passed in an earlier session a trial is not pruned now that others have done better."""
+    heard, submitted = [], []
+
+    class Asks:
+        def heard(self, trial, epoch, figure):
+            heard.append(epoch)
+            return epoch == 1
+
+    class Takes(Inline):
+        def submit(self, trial, folder):
+            submitted.append(trial)
+
+    trial = Trial(study="study", stage="tune", role="search", epochs=4)
+    for epoch in (1, 2):
+        record.append(record.start(trial, tmp_path), Progress(epoch, epoch, {"dev/accuracy": 0.5}))
+    driver = Driver(make(), tmp_path, [], Takes(), NoWindow("study", tmp_path), board(make(), [], io.StringIO()))
+    driver._start(Asks(), trial)
+    assert heard == [1, 2] and submitted == [trial]
 
 
 def test_an_objective_that_the_data_cannot_give_is_answered_with_those_they_can():

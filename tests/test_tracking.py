@@ -7,13 +7,16 @@ import shutil
 import sqlite3
 from collections import Counter
 from contextlib import closing
+from pathlib import Path
 
 import fake_trial
 import pytest
 
+import reports
 import sweeps
-from bench import places, record, tracking
+from bench import ledger, places, record, tracking
 from bench.errors import RequestError
+from bench.locks import alone
 from bench.plain import Progress, Trial
 from sweeps.study import Study
 
@@ -69,6 +72,24 @@ def done(_done, monkeypatch):
     """The records of one finished sweep that several tests look at (and do not change)."""
     monkeypatch.setenv("FACEBENCH_RUNS", str(_done[0].folder.parent.parent))
     return _done
+
+
+@pytest.fixture
+def begun(runs):
+    """The folder of a study that has no trial yet, and a store that knows nothing of it."""
+    folder = places.study_folder("study")
+    folder.mkdir()
+    facts = {"name": "study", "created": "2026-11-22T18:00:00+00:00", "command": "facebench sweep x", "hash": "h"}
+    (folder / "study.json").write_text(json.dumps(facts | {"state": "running"}))
+    return folder
+
+
+def crash(*_, **__):
+    raise KeyboardInterrupt
+
+
+def states(folder) -> dict[int, str]:
+    return {known.trial.seed: known.state for known in record.read_study(folder)}
 
 
 def rows(query: str) -> list[tuple]:
@@ -166,6 +187,57 @@ def test_a_server_that_is_down_costs_a_warning_and_sync_sends_everything(done, t
     assert contents() == direct
 
 
+@pytest.mark.parametrize("stage", ["tune", "confirm"])
+def test_the_driver_may_remove_checkpoints_while_mlflow_is_written(runs, begun, monkeypatch, stage):
+    from mlflow import MlflowClient
+
+    def log(self, run, path, *rest):
+        if path.endswith(".pt"):
+            tried.append(path)
+            Path(path).unlink()
+        return send(self, run, path, *rest)
+
+    tried = []
+    send = MlflowClient.log_artifact
+    monkeypatch.setattr(MlflowClient, "log_artifact", log)
+    folder = record.start(Trial(study="study", stage=stage), begun)
+    (folder / "checkpoint-1.pt").write_bytes(b"a state")
+    record.finish(folder, "failed", "of a made-up reason")
+    tracking.sync("study")
+    ((status, *_, files),) = contents().values()
+    assert status == "FAILED" and files == ["record.json", "trial.json"]
+    assert len(tried) == (stage == "confirm"), "the driver keeps no checkpoint of a tuning trial"
+
+
+def test_sync_keeps_away_from_a_study_that_is_being_run(begun):
+    with alone(begun), pytest.raises(RequestError, match=r"^study 'study' is being run by another process: wait"):
+        tracking.sync("study")
+    assert not rows("select 1 from runs")
+    assert tracking.sync("study") == 0
+
+
+def test_two_mirrors_of_one_study_share_its_runs(begun):
+    one, other = (tracking.Mirror("study", begun, tracking.uri()) for _ in range(2))
+    folder = record.start(Trial(study="study"), begun)
+    record.append(folder, Progress(1, 1, {"train/loss": 0.5}))
+    for mirror in (one, other):
+        mirror.send(record.read(folder))
+    assert rows("select count(*) from runs") == [(2,)]  # the parent and the trial
+    assert rows("select count(*) from metrics") == [(1,)]
+
+
+def test_parameters_that_a_crash_left_out_are_sent(begun, monkeypatch):
+    known = record.read(record.start(Trial(study="study"), begun))
+    with monkeypatch.context() as patch:
+        patch.setattr("mlflow.MlflowClient.log_batch", crash)
+        with pytest.raises(KeyboardInterrupt):
+            tracking.Mirror("study", begun, tracking.uri()).send(known)
+    assert contents()[known.trial.id][1] == {}
+    tracking.sync("study")
+    assert contents()[known.trial.id][1]["loss"] == known.trial.loss
+    assert rows("select count(*) from runs") == [(2,)]
+
+
 def test_records_come_back_from_mlflow_alone(done, tmp_path):
     sheet = places.study_folder("study") / "contact_sheets" / "training.png"
     sheet.parent.mkdir()
@@ -179,6 +251,46 @@ def test_records_come_back_from_mlflow_alone(done, tmp_path):
     facts = json.loads((folder / "study.json").read_text())
     assert facts["name"] == "study" and facts["state"] == "finished"
     assert (folder / "contact_sheets" / "training.png").read_bytes() == b"a picture"
+
+
+def test_the_looks_at_a_test_come_back_once(done, tmp_path):
+    ledger.append("other", "trial", "lfw", "fa" * 8, {})
+    tracking.sync("study")
+    here = reports.read(places.study_folder("study"))
+    for _ in range(2):
+        back = reports.read(tracking.records_from_mlflow("study", None, tmp_path / "study"))
+        own, _ = here.scorings("lfw", "fa" * 8)
+        assert back.scorings("lfw", "fa" * 8) == (own, own) and own == sum("lfw" in r.scores for r in done)
+
+
+def test_a_study_that_was_killed_comes_back_unfinished(begun, tmp_path):
+    waiting, running, ended = (record.start(Trial(study="study", seed=seed), begun) for seed in range(3))
+    record.append(running, Progress(1, 1, {"train/loss": 0.5}))
+    record.finish(ended, "failed", "of a made-up reason")
+    mirror = tracking.Mirror("study", begun, tracking.uri())
+    for folder in (waiting, running, ended):
+        mirror.send(record.read(folder))
+    killed = states(tracking.records_from_mlflow("study", None, tmp_path / "killed"))
+    assert killed == {0: "waiting", 1: "waiting", 2: "failed"}
+    mirror.close("stopped")
+    stopped = tracking.records_from_mlflow("study", None, tmp_path / "stopped")
+    assert states(stopped) == {0: "waiting", 1: "running", 2: "failed"}
+    assert json.loads((stopped / "study.json").read_text())["name"] == "study"
+
+
+def test_records_of_this_place_are_not_written_over(done):
+    folder = places.study_folder("study")
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    with pytest.raises(RequestError, match=r"^study 'study' is here already, in .*: leave out --from-mlflow$"):
+        tracking.records_from_mlflow("study", None, folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_server_that_is_down_is_a_request_error_on_the_way_back_too(runs, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(RequestError, match=r"^MLflow at http://127.0.0.1:9 does not answer"):
+        tracking.records_from_mlflow("study", "http://127.0.0.1:9", tmp_path / "back")
+    assert not (tmp_path / "back").exists()
 
 
 def test_a_study_begun_anew_has_a_parent_of_its_own_and_reports_read_the_newest(runs, tmp_path):

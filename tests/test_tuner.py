@@ -27,7 +27,7 @@ def finish(search: Tuner, count: int) -> list[dict[str, float]]:
     asked = []
     for _ in range(count):
         trial = search.ask()
-        search.tell(trial.number, "finished", quality(trial.params))
+        search.tell(trial.number, "finished", quality(trial.params) if "margin" in trial.params else 0.5)
         asked.append(trial.params)
     return asked
 
@@ -114,6 +114,29 @@ def test_a_second_report_at_a_step_and_one_that_is_not_finite_change_nothing(sto
     search.report(trial.number, 1, 0.9)
     assert not search.report(trial.number, 2, float("nan"))
     assert search._study.trials[0].intermediate_values == {1: 0.5}
+
+
+def test_a_grid_ends_when_every_point_was_asked_for_and_the_last_can_be_told(store):
+    search = make(store, sampler="grid", trials=4)
+    assert not search.exhausted()
+    asked = finish(search, 4)
+    assert len({tuple(params.items()) for params in asked}) == 4
+    assert search.exhausted() and make(store, sampler="grid", trials=4).exhausted()
+    assert [trial.state.name for trial in search._study.trials] == ["COMPLETE"] * 4
+
+
+def test_a_grid_has_no_more_points_on_an_axis_than_its_trials_need(store):
+    cube = {key: ("linear", 0.0, 1.0) for key in "abc"}
+    search = Tuner("cube", store, cube, seed="0", sampler="grid", trials=27, epochs=1)
+    asked = finish(search, 27)
+    assert {value for params in asked for value in params.values()} == {0.0, 0.5, 1.0}
+    assert search.exhausted()
+
+
+def test_other_samplers_never_end(store):
+    search = make(store, sampler="random", trials=2)
+    finish(search, 5)
+    assert not search.exhausted()
 
 
 def test_a_search_can_be_forgotten(store):

@@ -15,7 +15,8 @@ def background(u: Field, v: Field, shot: SimpleNamespace) -> Field:
     blot = bump(((u - shot.back_x) ** 2 + (v - shot.back_y) ** 2) * 0.8)
     kind = shot.pattern
     share = np.clip(np.where(kind < 0.4, slope, np.where(kind < 0.7, ramp(bars * 3 - 1), blot)), 0, 1)
-    return shot.back_colour + share[:, None] * (shot.back2_colour - shot.back_colour)
+    colour = shot.back_colour + share[:, None] * (shot.back2_colour - shot.back_colour)
+    return 0.15 + 0.4 * colour  # subdued: the face stands out
 
 
 def body(canvas: Field, ray: Rays, u: Field, v: Field, face: SimpleNamespace, shot: SimpleNamespace) -> None:

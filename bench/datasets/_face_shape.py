@@ -37,8 +37,8 @@ CONTINUOUS: dict[str, tuple[float, float, float]] = {
     "brow_strength": (0.75, 0.2, 0.2),
     "brow_ridge": (0.03, 0.02, 0.5),
     # nose
-    "nose_width": (0.155, 0.032, 0.25),
-    "nose_tip": (-0.26, 0.055, -0.1),
+    "nose_width": (0.15, 0.028, 0.25),
+    "nose_tip": (-0.26, 0.05, -0.1),
     "nose_height": (0.20, 0.04, 0.2),
     "nose_bridge": (0.055, 0.018, 0.2),
     "nose_root": (0.05, 0.03, 0.2),
@@ -83,8 +83,8 @@ _IRIS_AT = np.array([0.0, 0.4, 0.58, 0.7, 0.85, 1.0])
 
 
 def spread(difficulty: float) -> float:
-    """How far people differ: 1.35 at difficulty 0, 1.2 at 1, 0.75 at 4."""
-    return 1.35 - 0.15 * difficulty
+    """How far people differ: 1.4 at difficulty 0, 1.25 at 1, 0.8 at 4."""
+    return 1.4 - 0.15 * difficulty
 
 
 def identity(random: np.random.Generator, spread: float) -> dict[str, np.ndarray | float]:

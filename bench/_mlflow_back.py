@@ -1,0 +1,77 @@
+"""The way back: a study's records from MLflow alone, as `runs/<study>/` would hold them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import ledger
+from bench._mlflow_store import FILES, LEDGER, SHEETS, STUDY, answering, client, runs, uri
+from bench.errors import RequestError
+from bench.locks import alone
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+MARK = ".from_mlflow"  # lies in a folder that was downloaded, and may be again
+
+
+def records_from_mlflow(study: str, tracking: str | None, folder: Path) -> Path:
+    """Download a study's records into `folder`, and its scorings into the ledger beside it.
+
+    A trial that MLflow has not whole comes back without its record: as waiting or running.
+
+    Raises:
+        RequestError: the folder holds a study that was run here, MLflow does not answer, or has no such study.
+    """
+    if (folder / STUDY).exists() and not (folder / MARK).exists():
+        raise RequestError(f"study {study!r} is here already, in {folder}: leave out --from-mlflow")
+    store = tracking or uri()
+    with answering(store):
+        of = client(store)
+        parent = _newest(of, study, store)
+        folder.mkdir(parents=True, exist_ok=True)
+        with alone(folder):
+            (folder / MARK).write_text(f"{store}\n")
+            _study(of, parent.info.run_id, folder)
+            for run in runs(of, parent.info.experiment_id, f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"):
+                _trial(of, run, folder)
+    return folder
+
+
+def _newest(of: "MlflowClient", study: str, store: str) -> "Run":
+    """The parent run of the study's last start."""
+    experiment = of.get_experiment_by_name(study)
+    if experiment is None:
+        known = ", ".join(sorted(e.name for e in of.search_experiments() if e.name != "Default")) or "none"
+        raise RequestError(f"MLflow at {store} has no study {study!r}; it has: {known}")
+    parents = list(runs(of, experiment.experiment_id, "tags.`facebench.begun` != ''"))
+    if not parents:
+        raise RequestError(f"experiment {study!r} of MLflow at {store} was not written by facebench")
+    parent = max(parents, key=lambda run: run.info.start_time)
+    if STUDY not in {file.path for file in of.list_artifacts(parent.info.run_id)}:
+        raise RequestError(
+            f"MLflow at {store} has no {STUDY} of study {study!r}: run `facebench sync {study}` where it was run"
+        )
+    return parent
+
+
+def _study(of: "MlflowClient", run: str, folder: Path) -> None:
+    """The study's own files; its scorings go into the ledger, each once."""
+    there = {file.path for file in of.list_artifacts(run)}
+    for path in there & {STUDY, SHEETS}:
+        of.download_artifacts(run, path, str(folder))
+    if LEDGER in there:
+        own = Path(of.download_artifacts(run, LEDGER, str(folder)))
+        ledger.merge(ledger.entries(own), folder.parent / LEDGER)
+        own.unlink()
+
+
+def _trial(of: "MlflowClient", run: "Run", folder: Path) -> None:
+    # Of a trial that was not sent whole the final files may be there in part.
+    wanted = FILES if run.data.tags.get("facebench.whole") == "true" else FILES[:2]
+    there = {file.path for file in of.list_artifacts(run.info.run_id)}
+    if "trial.json" in there:
+        place = folder / run.data.tags["facebench.trial"]
+        place.mkdir(exist_ok=True)
+        for path in sorted(there.intersection(wanted)):
+            of.download_artifacts(run.info.run_id, path, str(place))
