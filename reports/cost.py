@@ -31,7 +31,10 @@ def render(records: Study) -> Markup:
     if not body:
         return html.paragraph("No confirmation run has ended, so no cost is known.")
     columns = [html.Column("Loss", "short"), *[html.Column(title) for _, title, _ in _COLUMNS]]
-    caption = "One run, averaged over seeds; training alone. Times depend on what else the machine did."
+    caption = (
+        "One run, averaged over seeds; training alone. Times depend on what else the machine did. Peak memory on a CPU is "
+        "that of the whole worker process, the trials before it included."
+    )
     return html.table([*columns, html.Column("Device", "short")], [body], caption=caption, sortable=True)
 
 

@@ -1,33 +1,13 @@
-"""Every loss against its paper: literal float64 references, golden values, and facts that must hold for all of them."""
+"""Each loss against its paper: literal float64 references by loops, golden values, and what makes it the paper's."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
+from made_up_batches import CLASSES, DIM, batch, make
 
 import losses
-
-CLASSES, DIM, BATCH = 7, 5, 12
-
-
-def batch(dtype=torch.float64, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    embeddings = torch.randn(BATCH, DIM, generator=generator, dtype=dtype)
-    labels = torch.randint(0, CLASSES, (BATCH,), generator=generator)
-    return embeddings, labels
-
-
-def make(name, seed=0, **hyper):
-    torch.manual_seed(seed)
-    return losses.create(name, CLASSES, DIM, **hyper)
-
-
-def weight_of(criterion):
-    return dict(criterion.named_parameters())[next(n for n, _ in criterion.named_parameters() if n.endswith("weight"))]
-
-
-# --- literal references: the papers' formulas by loops, in float64 --------------------------------
 
 
 def reference_softmax(x, y, weight, bias):
@@ -94,9 +74,6 @@ def test_center_equals_its_formula_and_moves_by_equation_4():
     np.testing.assert_allclose(criterion.centers.numpy(), reference_move(x.numpy(), y.numpy(), before, 0.3), atol=1e-12)
 
 
-# --- golden values --------------------------------------------------------------------------------
-
-
 def test_center_golden_values():
     x = torch.tensor([[1.0, 2], [3, 0], [-1, 1], [2, 2]], dtype=torch.float64, requires_grad=True)
     y = torch.tensor([0, 0, 1, 0])
@@ -141,9 +118,6 @@ def test_centers_decay_geometrically():
     torch.testing.assert_close(criterion.centers[0] - x.mean(0), start * (1 - 0.4 * 3 / 4) ** 6, rtol=0, atol=1e-12)
 
 
-# --- what makes center loss the paper's -----------------------------------------------------------
-
-
 def train(name, **hyper):
     """A few steps of SGD with momentum and decay on a small network; its weights and the criterion."""
     torch.manual_seed(3)
@@ -181,9 +155,6 @@ def test_the_centers_are_a_buffer():
     assert all("centers" not in name for name, _ in criterion.named_parameters())
 
 
-# --- facts about LMCL -----------------------------------------------------------------------------
-
-
 def test_margin_zero_is_nsl():
     x, y = batch()
     lmcl, nsl = make("lmcl", scale=30.0, margin=0.0).double(), make("nsl", scale=30.0).double()
@@ -218,106 +189,6 @@ def test_margin_warm_up_rises_linearly_is_saved_and_leaves_eval_alone():
     assert fresh.eval()(x, y).item() == pytest.approx(full, abs=1e-12)
     fresh.train().load_state_dict(warm.state_dict())
     assert fresh(x, y).item() == pytest.approx(full, abs=1e-12)
-
-
-# --- what holds for every loss --------------------------------------------------------------------
-
-every_loss = pytest.mark.parametrize("name", losses.names())
-
-
-@every_loss
-def test_gradients_are_those_of_the_loss(name):
-    x, y = batch()
-    criterion = make(name).double().eval()
-    assert torch.autograd.gradcheck(lambda e: criterion(e, y), x.requires_grad_())
-
-
-@every_loss
-def test_the_order_of_the_batch_does_not_matter(name):
-    x, y = batch()
-    order = torch.randperm(BATCH, generator=torch.Generator().manual_seed(1))
-    first, second = make(name).double(), make(name).double()
-    assert first(x, y).item() == pytest.approx(second(x[order], y[order]).item(), abs=1e-12)
-    for key, value in first.state_dict().items():
-        torch.testing.assert_close(value, second.state_dict()[key], rtol=0, atol=1e-12)
-
-
-@every_loss
-def test_rotating_embeddings_and_weights_together_changes_nothing(name):
-    x, y = batch()
-    rotation = torch.linalg.qr(torch.randn(DIM, DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(2)))[
-        0
-    ]
-    plain, turned = make(name).double(), make(name).double()
-    with torch.no_grad():
-        for value in turned.state_dict().values():
-            if value.shape == (CLASSES, DIM):
-                value.copy_(value @ rotation)
-    assert plain(x, y).item() == pytest.approx(turned(x @ rotation, y).item(), abs=1e-11)
-
-
-@every_loss
-def test_nothing_moves_in_eval(name):
-    x, y = batch()
-    criterion = make(name).double().eval()
-    before = {key: value.clone() for key, value in criterion.state_dict().items()}
-    criterion(x, y)
-    assert all(torch.equal(before[key], value) for key, value in criterion.state_dict().items())
-
-
-@every_loss
-def test_all_state_is_in_the_state_dict(name):
-    x, y = batch(torch.float32)
-    first, second = make(name, seed=0), make(name, seed=9)
-    first(x, y)
-    second.load_state_dict(first.state_dict())
-    assert first(x, y).item() == second(x, y).item()
-
-
-@every_loss
-def test_class_weights_are_a_parameter_and_precision_is_kept(name):
-    x, y = batch()
-    criterion = make(name)
-    assert weight_of(criterion).shape == (CLASSES, DIM)
-    assert criterion(x, y).dtype == torch.float64
-    assert criterion(x.bfloat16(), y).dtype == torch.float32
-    assert make(name)(x.float(), y).item() == pytest.approx(make(name).double()(x, y).item(), rel=1e-5)
-
-
-@every_loss
-def test_finite_gradient_at_cosine_plus_and_minus_one(name):
-    for dtype in (torch.float32, torch.bfloat16):
-        criterion = make(name)
-        x = torch.cat([weight_of(criterion), -weight_of(criterion)]).detach().to(dtype).requires_grad_()
-        criterion(x, torch.arange(CLASSES).repeat(2)).backward()
-        assert torch.isfinite(x.grad).all()
-
-
-@every_loss
-def test_the_search_space_names_hyper_parameters(name):
-    known = losses.defaults(name)
-    for key, (kind, low, high) in losses.space(name).items():
-        assert key in known and kind in ("log", "linear") and low < high
-        make(name, **{key: low}), make(name, **{key: high})
-        if kind == "log":
-            assert low > 0
-
-
-@every_loss
-@pytest.mark.parametrize(
-    ("embeddings", "labels", "message"),
-    [
-        (torch.zeros(3, DIM + 1), torch.zeros(3, dtype=torch.int64), rf"embeddings must be \(batch, {DIM}\)"),
-        (torch.zeros(3, DIM), torch.zeros(2, dtype=torch.int64), r"labels must be \(3,\) int64"),
-        (torch.zeros(3, DIM), torch.zeros(3), r"labels must be \(3,\) int64"),
-    ],
-)
-def test_a_wrong_shape_is_named(name, embeddings, labels, message):
-    with pytest.raises(ValueError, match=message):
-        make(name)(embeddings, labels)
-
-
-# --- the door -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

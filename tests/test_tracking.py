@@ -1,115 +1,18 @@
 """MLflow as the window on the records: a real store in a real SQLite file, filled while a sweep runs and afterwards."""
 
-import io
-import json
 import math
 import shutil
-import sqlite3
 from collections import Counter
-from contextlib import closing
 from pathlib import Path
 
 import fake_trial
 import pytest
+from made_up_tracking import _done, begun, contents, crash, done, rows, runs, sweep, template  # noqa: F401 (fixtures)
 
-import reports
-import sweeps
-from bench import ledger, places, record, tracking
+from bench import places, record, tracking
 from bench.errors import RequestError
 from bench.locks import alone
 from bench.plain import Progress, Trial
-from sweeps.study import Study
-
-STUDY = {
-    "name": "study",
-    "data": {"name": "digits"},
-    "backbones": ["cnn4"],
-    "losses": ["softmax", "lmcl"],
-    "tune": {"trials": 4, "epochs": 2, "finalists": 1, "finalist_seeds": 1},
-    "confirm": {"seeds": 1, "epochs": 2},
-    "protocols": [{"name": "lfw"}],
-}
-
-
-def sweep(run=fake_trial.run, **changes) -> str:
-    """Run the study; what it printed."""
-    stream = io.StringIO()
-    sweeps.sweep(
-        Study.model_validate(STUDY | changes), address="inline", run=run, stream=stream, command="facebench sweep x"
-    )
-    return stream.getvalue()
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    """An empty store: making one takes MLflow seconds."""
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    tracking.client(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture
-def runs(tmp_path, monkeypatch, template):
-    """A place of its own, with an empty store."""
-    monkeypatch.setenv("FACEBENCH_RUNS", str(tmp_path))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    shutil.copy(template, tmp_path / "mlflow.db")
-    return tmp_path
-
-
-@pytest.fixture(scope="module")
-def _done(tmp_path_factory, template):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FACEBENCH_RUNS", str(tmp_path_factory.mktemp("done")))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        shutil.copy(template, places.runs() / "mlflow.db")
-        assert "MLflow" not in sweep()
-        return record.read_study(places.study_folder("study"))
-
-
-@pytest.fixture
-def done(_done, monkeypatch):
-    """The records of one finished sweep that several tests look at (and do not change)."""
-    monkeypatch.setenv("FACEBENCH_RUNS", str(_done[0].folder.parent.parent))
-    return _done
-
-
-@pytest.fixture
-def begun(runs):
-    """The folder of a study that has no trial yet, and a store that knows nothing of it."""
-    folder = places.study_folder("study")
-    folder.mkdir()
-    facts = {"name": "study", "created": "2026-11-22T18:00:00+00:00", "command": "facebench sweep x", "hash": "h"}
-    (folder / "study.json").write_text(json.dumps(facts | {"state": "running"}))
-    return folder
-
-
-def crash(*_, **__):
-    raise KeyboardInterrupt
-
-
-def states(folder) -> dict[int, str]:
-    return {known.trial.seed: known.state for known in record.read_study(folder)}
-
-
-def rows(query: str) -> list[tuple]:
-    with closing(sqlite3.connect(places.runs() / "mlflow.db")) as base:
-        return base.execute(query).fetchall()
-
-
-def contents() -> dict[str, tuple]:
-    """Everything that MLflow shows of each trial, without run ids and times."""
-    of = tracking.client(tracking.uri())
-    shown = {}
-    for run in of.search_runs([of.get_experiment_by_name("study").experiment_id]):
-        if trial := run.data.tags.get("facebench.trial"):
-            history = {
-                k: [(m.step, m.value) for m in of.get_metric_history(run.info.run_id, k)] for k in run.data.metrics
-            }
-            files = sorted(file.path for file in of.list_artifacts(run.info.run_id))
-            ours = {k: v for k, v in run.data.tags.items() if k != "mlflow.parentRunId"}
-            shown[trial] = (run.info.status, run.data.params, ours, history, files)
-    return shown
 
 
 def test_a_study_is_an_experiment_with_a_parent_run_and_a_nested_run_per_trial(done):
@@ -236,74 +139,6 @@ def test_parameters_that_a_crash_left_out_are_sent(begun, monkeypatch):
     tracking.sync("study")
     assert contents()[known.trial.id][1]["loss"] == known.trial.loss
     assert rows("select count(*) from runs") == [(2,)]
-
-
-def test_records_come_back_from_mlflow_alone(done, tmp_path):
-    sheet = places.study_folder("study") / "contact_sheets" / "training.png"
-    sheet.parent.mkdir()
-    sheet.write_bytes(b"a picture")
-    tracking.sync("study")
-    folder = tracking.records_from_mlflow("study", None, tmp_path / "back")
-    back = record.read_study(folder)
-    assert [(r.trial, r.state, r.metrics, r.scores, r.events, r.curves()) for r in back] == [
-        (r.trial, r.state, r.metrics, r.scores, r.events, r.curves()) for r in done
-    ]
-    facts = json.loads((folder / "study.json").read_text())
-    assert facts["name"] == "study" and facts["state"] == "finished"
-    assert (folder / "contact_sheets" / "training.png").read_bytes() == b"a picture"
-
-
-def test_the_looks_at_a_test_come_back_once(done, tmp_path):
-    ledger.append("other", "trial", "lfw", "fa" * 8, {})
-    tracking.sync("study")
-    here = reports.read(places.study_folder("study"))
-    for _ in range(2):
-        back = reports.read(tracking.records_from_mlflow("study", None, tmp_path / "study"))
-        own, _ = here.scorings("lfw", "fa" * 8)
-        assert back.scorings("lfw", "fa" * 8) == (own, own) and own == sum("lfw" in r.scores for r in done)
-
-
-def test_a_study_that_was_killed_comes_back_unfinished(begun, tmp_path):
-    waiting, running, ended = (record.start(Trial(study="study", seed=seed), begun) for seed in range(3))
-    record.append(running, Progress(1, 1, {"train/loss": 0.5}))
-    record.finish(ended, "failed", "of a made-up reason")
-    mirror = tracking.Mirror("study", begun, tracking.uri())
-    for folder in (waiting, running, ended):
-        mirror.send(record.read(folder))
-    killed = states(tracking.records_from_mlflow("study", None, tmp_path / "killed"))
-    assert killed == {0: "waiting", 1: "waiting", 2: "failed"}
-    mirror.close("stopped")
-    stopped = tracking.records_from_mlflow("study", None, tmp_path / "stopped")
-    assert states(stopped) == {0: "waiting", 1: "running", 2: "failed"}
-    assert json.loads((stopped / "study.json").read_text())["name"] == "study"
-
-
-def test_records_of_this_place_are_not_written_over(done):
-    folder = places.study_folder("study")
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    with pytest.raises(RequestError, match=r"^study 'study' is here already, in .*: leave out --from-mlflow$"):
-        tracking.records_from_mlflow("study", None, folder)
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
-
-
-def test_a_server_that_is_down_is_a_request_error_on_the_way_back_too(runs, tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(RequestError, match=r"^MLflow at http://127.0.0.1:9 does not answer"):
-        tracking.records_from_mlflow("study", "http://127.0.0.1:9", tmp_path / "back")
-    assert not (tmp_path / "back").exists()
-
-
-def test_a_study_begun_anew_has_a_parent_of_its_own_and_reports_read_the_newest(runs, tmp_path):
-    sweep(tune={"trials": 2, "epochs": 1})
-    path = places.study_folder("study") / "study.json"
-    path.write_text(path.read_text().replace('"created": "20', '"created": "19'))  # as if begun long ago
-    tracking.sync("study")
-    shutil.rmtree(places.study_folder("study"))
-    sweep(tune={"trials": 1, "epochs": 1})
-    parents = rows("select count(*) from tags where key = 'facebench.begun'")
-    assert parents == [(3,)]
-    newest = record.read_study(tracking.records_from_mlflow("study", None, tmp_path / "back"))
-    assert {r.trial.id for r in newest} == {r.trial.id for r in record.read_study(places.study_folder("study"))}
 
 
 def test_names_that_mlflow_refuses_are_mapped_and_figures_that_are_not_finite_left_out(runs):
