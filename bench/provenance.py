@@ -26,7 +26,9 @@ PACKAGES = (
 def code() -> dict[str, Any]:
     """`commit` and `dirty` of the checkout that facebench runs from; empty where it is installed without one."""
     root = Path(__file__).resolve().parent.parent
-    commit = _git(root, "rev-parse", "HEAD")
+    # Installed into an environment inside somebody else's checkout, that one's commit says nothing.
+    own = _git(root, "ls-files", "bench/provenance.py")
+    commit = _git(root, "rev-parse", "HEAD") if own else ""
     return {"commit": commit, "dirty": bool(_git(root, "status", "--porcelain"))} if commit else {}
 
 

@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from markupsafe import Markup
 
+import reports
 from bench import record
 from bench.plain import Options, Progress, Result, Trial
 
@@ -217,3 +219,28 @@ def edit(folder: Path, change: Callable[[dict], None], **chosen: object) -> None
 def text_of(html: str) -> str:
     """What a reader sees."""
     return Markup(re.sub(r"<(style|script).*?</\1>", "", html, flags=re.DOTALL)).striptags()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """`runs/` with a pilot of three seeds and a study of five."""
+    root = tmp_path_factory.mktemp("reports") / "runs"
+    make(root, name="pilot", seeds=3)
+    make(root, name="full", seeds=5)
+    return root
+
+
+@pytest.fixture(scope="module")
+def full(runs) -> reports.Study:
+    return reports.read(runs / "full")
+
+
+@pytest.fixture(scope="module")
+def pilot(runs) -> reports.Study:
+    return reports.read(runs / "pilot")
+
+
+@pytest.fixture
+def copy(runs, tmp_path) -> Path:
+    """A copy of the study of five that a test may spoil."""
+    return Path(shutil.copytree(runs / "full", tmp_path / "runs" / "full"))

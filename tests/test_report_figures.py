@@ -2,40 +2,18 @@
 
 import json
 import re
-import shutil
 import statistics
 from dataclasses import replace
-from pathlib import Path
 
 import made_up_study
 import numpy as np
 import pytest
-from made_up_study import edit, text_of
+from made_up_study import copy, edit, full, runs, text_of  # noqa: F401 (fixtures)
 
 import reports
 from bench import record
 from reports import _comparisons, _figures, _rows, _sections, _tables, _write
 from reports._caveats import caveats
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory) -> Path:
-    """`runs/` with a pilot of three seeds and a study of five."""
-    root = tmp_path_factory.mktemp("reports") / "runs"
-    made_up_study.make(root, name="pilot", seeds=3)
-    made_up_study.make(root, name="full", seeds=5)
-    return root
-
-
-@pytest.fixture(scope="module")
-def full(runs) -> reports.Study:
-    return reports.read(runs / "full")
-
-
-@pytest.fixture
-def copy(runs, tmp_path) -> Path:
-    """A copy of the study of five that a test may spoil."""
-    return Path(shutil.copytree(runs / "full", tmp_path / "runs" / "full"))
 
 
 def test_the_board_holds_the_means_and_spreads_of_the_records(full):

@@ -3,42 +3,15 @@
 import json
 import re
 import shutil
-from pathlib import Path
 
-import made_up_study
 import pytest
-from made_up_study import edit, keep, text_of
+from made_up_study import copy, edit, full, keep, pilot, runs, text_of  # noqa: F401 (fixtures)
 
 import reports
 from bench import record
 from reports import _comparisons, _markup, _sections, _words, _write
 from reports._caveats import caveats
 from reports.verdict import answer, scope, sensitivity
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory) -> Path:
-    """`runs/` with a pilot of three seeds and a study of five."""
-    root = tmp_path_factory.mktemp("reports") / "runs"
-    made_up_study.make(root, name="pilot", seeds=3)
-    made_up_study.make(root, name="full", seeds=5)
-    return root
-
-
-@pytest.fixture(scope="module")
-def full(runs) -> reports.Study:
-    return reports.read(runs / "full")
-
-
-@pytest.fixture(scope="module")
-def pilot(runs) -> reports.Study:
-    return reports.read(runs / "pilot")
-
-
-@pytest.fixture
-def copy(runs, tmp_path) -> Path:
-    """A copy of the study of five that a test may spoil."""
-    return Path(shutil.copytree(runs / "full", tmp_path / "runs" / "full"))
 
 
 def test_the_verdict_of_a_pilot_claims_nothing(pilot):

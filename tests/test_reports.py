@@ -1,17 +1,14 @@
 """The report as a page and as files: every section on every kind of study, whole, escaped, the same each time."""
 
 import re
-import shutil
 import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
-import made_up_study
 import pytest
-from made_up_study import keep
+from made_up_study import copy, full, keep, runs  # noqa: F401 (fixtures)
 from markupsafe import Markup
 
 import reports
@@ -20,26 +17,6 @@ from bench.errors import RequestError
 from reports import _plots, _sections, _write
 
 VOID = {"meta", "img", "link", "br", "circle", "line", "path", "use", "rect", "hr"}
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory) -> Path:
-    """`runs/` with a pilot of three seeds and a study of five."""
-    root = tmp_path_factory.mktemp("reports") / "runs"
-    made_up_study.make(root, name="pilot", seeds=3)
-    made_up_study.make(root, name="full", seeds=5)
-    return root
-
-
-@pytest.fixture(scope="module")
-def full(runs) -> reports.Study:
-    return reports.read(runs / "full")
-
-
-@pytest.fixture
-def copy(runs, tmp_path) -> Path:
-    """A copy of the study of five that a test may spoil."""
-    return Path(shutil.copytree(runs / "full", tmp_path / "runs" / "full"))
 
 
 class Balance(HTMLParser):
