@@ -149,7 +149,7 @@ def _begin(study: Study, folder: Path, command: str | None, store: Any) -> dict[
     facts = plan.plain(study) | {
         "command": command or " ".join(sys.argv),
         "hash": reading.digest(study),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": datetime.now(UTC).isoformat(timespec="microseconds"),  # tells two starts apart, however soon
         "state": "running",
         "cells": {},
     }
