@@ -79,11 +79,11 @@ def run(trial: Trial, folder: str | None = None) -> Iterator[Progress | Result]:
     work = Fit(network, _criterion(trial, classes, total, drawn), settings, where)
     develop = _Development(data, trial, where)
 
-    saved = Checkpoints(folder) if folder else None
+    saved, key = Checkpoints(folder) if folder else None, data.key
     past: list[Progress] = []
     if saved and (found := saved.latest()):
         state, past = found
-        if state["data"] != data.key:
+        if state["data"] != key:
             raise RequestError(
                 f"the checkpoints in {folder} were trained on other images than those that the trial's data hold now: "
                 "delete that folder, or restore the data"
@@ -95,7 +95,7 @@ def run(trial: Trial, folder: str | None = None) -> Iterator[Progress | Result]:
     for step, epoch, metrics in fit(work, images, labels, develop):
         past.append(Progress(step, epoch, metrics, before + time.monotonic() - begun))
         if saved:
-            saved.save(work.state() | {"data": data.key}, past)
+            saved.save(work.state() | {"data": key}, past)
         yield past[-1]
     yield _result(trial, data, work, past, develop)
 
@@ -219,7 +219,6 @@ def _network(trial: Trial) -> tuple[nn.Module, torch.Tensor]:
     """
     size = (trial.image_size, trial.image_size)
     with torch.random.fork_rng():
-        torch.manual_seed(trial.seed)
         try:
             losses.create(trial.loss, 2, trial.embedding_dim, **loss_options(trial, total_steps=1))
             torch.manual_seed(trial.seed)

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from bench.errors import RequestError
-from bench.metrics import Roc, Sorted, far_name, fold_accuracy, jackknife_roc, person_clusters, rate_at_far
+from bench.metrics import Rate, Roc, Sorted, far_name, fold_accuracy, jackknife_roc, person_clusters, rate_at_far
 from bench.scores import Clusters, Scores
 
 
@@ -102,6 +102,17 @@ def accuracy(name: str, scores: np.ndarray, pairs: Pairs) -> Scores:
     return Scores(metrics, marks=marks, clusters=clusters, raw={"thresholds": found.thresholds})
 
 
+def enter(answer: Scores, key: str, rate: Rate) -> bool:
+    """Put a rate among the metrics, with its mark, or among what is undefined; whether it has a value."""
+    if rate.value is None:
+        answer.undefined[key] = rate.undefined or ""
+        return False
+    answer.metrics[key] = rate.value
+    if rate.mark:
+        answer.marks[key] = rate.mark
+    return True
+
+
 def verification(name: str, scores: np.ndarray, pairs: Pairs, fars: Sequence[float]) -> Scores:
     """`auc`, `eer` and `tar_at_far_...` over all pairs, with their ROC and their jackknife over people."""
     ordered = Sorted.of(scores, pairs.same)
@@ -115,14 +126,8 @@ def verification(name: str, scores: np.ndarray, pairs: Pairs, fars: Sequence[flo
     answer.metrics.update({key: figure(roc) for key, figure in figures.items()})
     for far in fars:
         key = f"{name}/tar_at_far_{far_name(far)}"
-        rate = rate_at_far(roc, far)
-        if rate.value is None:
-            answer.undefined[key] = rate.undefined or ""
-            continue
-        answer.metrics[key] = rate.value
-        if rate.mark:
-            answer.marks[key] = rate.mark
-        figures[key] = _tar_at(far)
+        if enter(answer, key, rate_at_far(roc, far)):
+            figures[key] = _tar_at(far)
     answer.curves["roc"] = roc.curve()
     answer.clusters.update(jackknife_roc(ordered, *pairs.clusters, figures))
     return answer

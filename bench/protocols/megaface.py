@@ -134,15 +134,9 @@ class Megaface:
         parts = [found.roc(without=cluster) for cluster in range(len(found.impostors))]
         for far in FARS:
             key = f"{self.name}/tar_at_far_{far_name(far)}"
-            rate = rate_at_far(roc, far)
-            if rate.value is None:
-                answer.undefined[key] = rate.undefined or ""
-                continue
-            answer.metrics[key] = rate.value
-            clusters = None
-            if len(parts) > 1 and all(part.genuine for part in parts):
-                clusters = Clusters("jackknife", tuple(part.tar_at_far(far) for part in parts))
-            self._spread(answer, key, clusters, rate.mark)
+            known = _pairs.enter(answer, key, rate_at_far(roc, far))
+            if known and len(parts) > 1 and all(part.genuine for part in parts):
+                answer.clusters[key] = Clusters("jackknife", tuple(part.tar_at_far(far) for part in parts))
         return answer
 
 
