@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from losses import _checks
+
 
 def xavier(num_classes: int, embedding_dim: int, generator: torch.Generator | None = None) -> Tensor:
     """(C, D) from Caffe's "xavier": uniform in +-sqrt(3 / D), so that a row has norm 1 in the mean square.
@@ -21,6 +23,5 @@ def class_weights(num_classes: int, embedding_dim: int) -> nn.Parameter:
     Raises:
         ValueError: fewer than two classes, or no dimension.
     """
-    if num_classes < 2 or embedding_dim < 1:
-        raise ValueError(f"a loss needs num_classes >= 2 and embedding_dim >= 1, got {num_classes} and {embedding_dim}")
+    _checks.classes(num_classes, embedding_dim)
     return nn.Parameter(xavier(num_classes, embedding_dim))

@@ -49,7 +49,7 @@ class CenterLoss(nn.Module):
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """(B, D) float, (B,) int64 -> scalar. While training, the centres move after the loss was computed."""
-        x = _checks.batch(embeddings, labels, self.centers.shape[1])
+        x = _checks.batch(embeddings, labels, self.centers)
         apart = x - self.centers.to(x.dtype)[labels]
         loss = self.softmax(x, labels) + self.center_weight * apart.square().sum(1).mean() / 2
         if self.training:

@@ -39,8 +39,5 @@ class LMCL(MarginSoftmax):
     def target(self, cosine: Tensor) -> Tensor:
         return cosine - self.margin * self.ramp()
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """(B, D) float, (B,) int64 -> scalar."""
-        loss = super().forward(embeddings, labels)
+    def advance(self) -> None:
         self.ramp.advance()
-        return loss

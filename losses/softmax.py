@@ -23,13 +23,15 @@ class Softmax(nn.Module):
 
     def __init__(self, num_classes: int, embedding_dim: int, *, bias: bool = True):
         super().__init__()
-        if not isinstance(bias, bool):
-            raise ValueError(f"bias must be true or false, got {bias!r}")
+        _checks.flag("bias", bias)
         self.weight = class_weights(num_classes, embedding_dim)
         self.bias = nn.Parameter(torch.zeros(num_classes)) if bias else None
 
+    def logits(self, embeddings: Tensor) -> Tensor:
+        """(B, D) -> (B, C) scores of the classes."""
+        x = _checks.precise(embeddings)
+        return F.linear(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
+
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """(B, D) float, (B,) int64 -> scalar."""
-        x = _checks.batch(embeddings, labels, self.weight.shape[1])
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        return F.cross_entropy(F.linear(x, self.weight.to(x.dtype), bias), labels)
+        return F.cross_entropy(self.logits(_checks.batch(embeddings, labels, self.weight)), labels)
