@@ -1,6 +1,7 @@
 """Networks that turn images into embeddings: any timm model by its name, and the nets registered here.
 
     net = backbones.create("cnn4", embedding_dim=256, image_size=(64, 64))     # (B, 3, 64, 64) -> (B, 256) float32
+    net = backbones.supervised(net, ["stages.2"], 256, 3, (64, 64))            # two embeddings while training
 
 A file may register several sizes of one net with `@register`.
 """
@@ -8,7 +9,7 @@ A file may register several sizes of one net with `@register`.
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -61,3 +62,36 @@ def create(
         hint = f"closest: {', '.join(close)}; " if close else ""
         raise ValueError(f"no {name!r} in backbones; {hint}there is: {', '.join(own())}, and all of timm's")
     return _timm.create(name, embedding_dim, in_chans, image_size, **options)
+
+
+def supervised(
+    network: "nn.Module",
+    stages: Sequence[str],
+    embedding_dim: int,
+    in_chans: int = 3,
+    image_size: tuple[int, int] = (112, 112),
+) -> "nn.Module":
+    """DeepID2+'s supervision of several layers: embeddings of intermediate stages beside the last one, in training only.
+
+    Each stage's output is averaged over places (B, C, H, W) or over tokens (B, T, C), or kept (B, C), and goes through
+    a linear layer of its own: (B, in_chans, H, W) -> (B, (1 + L) D) float32 in training, the network's own embedding
+    first, then the L stages' in their order; (B, D) in eval. `losses.Layered` splits them. Without stages: the network.
+
+        supervised(create("cnn4", 256, 3, (64, 64)), ["stages.2", "stages.4"], 256, 3, (64, 64))
+        supervised(create("sphere20", 512, 3, (112, 96)), ["stages.1", "stages.2"], 512, 3, (112, 96))
+        supervised(create("resnet18", 512, 3, (112, 112)), ["model.layer2", "model.layer3"], 512, 3, (112, 112))
+
+    Departure: Sun et al. (2015) train a hidden layer on each pooling layer; here an average and a linear layer do.
+
+    Args:
+        stages: names of the network's submodules, as `network.get_submodule` takes them, in the order of the embeddings.
+
+    Raises:
+        ValueError: no submodule of that name (the sentence offers some), one named twice, or one whose output is no
+            such tensor or that takes no part in the forward pass.
+    """
+    if not stages:
+        return network
+    from backbones._stages import Supervised
+
+    return Supervised(network, stages, embedding_dim, in_chans, image_size)
