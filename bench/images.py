@@ -42,6 +42,8 @@ class Faces:
         identities: the identities' names.
         source: gives the pixels of each name.
         people: identity -> the person's name, for those whose name is known (overlap is checked by it).
+        test: (N,) bool, the images of a closed-set test (of identities that are trained on; never trained on themselves);
+            None: there is none.
     """
 
     names: tuple[str, ...]
@@ -49,3 +51,4 @@ class Faces:
     identities: tuple[str, ...]
     source: Source
     people: dict[str, str] = field(default_factory=dict)
+    test: np.ndarray | None = None

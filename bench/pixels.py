@@ -27,8 +27,20 @@ class Pixels:
     key: str
 
 
-def pixels(source: Source, names: Sequence[str], size: int, crop: int | None = None, channels: int = 3) -> Pixels:
+Patch = tuple[float, float, float]  # top, left, side of a square, as shares of the image's side
+
+
+def pixels(
+    source: Source,
+    names: Sequence[str],
+    size: int,
+    crop: int | None = None,
+    channels: int = 3,
+    patch: Patch | None = None,
+) -> Pixels:
     """The central `crop` square (None: the largest) of each image, scaled to `size` x `size`, in `channels` (1 or 3).
+
+    Of that square only the `patch` where one is given (DeepID2's networks see one patch of the face each).
 
     The first process to ask builds the cache file, others wait for it (a builder that dies frees the lock).
 
@@ -40,7 +52,13 @@ def pixels(source: Source, names: Sequence[str], size: int, crop: int | None = N
             f"images need 1 or 3 channels, a size of at least 1 and a crop of at least 1 (or none), got channels={channels}, "
             f"size={size} and crop={crop}"
         )
-    request = json.dumps([VERSION, source.fingerprint, list(names), size, crop, channels])
+    if patch is not None and not (0 < patch[2] <= 1 and all(0 <= start <= 1 - patch[2] + 1e-9 for start in patch[:2])):
+        raise RequestError(
+            f"a patch is (top, left, side) in shares of the image and lies within it, got {list(patch)}: "
+            "expected side in (0, 1], top and left in [0, 1 - side]"
+        )
+    wanted = [VERSION, source.fingerprint, list(names), size, crop, channels, *([list(patch)] if patch else [])]
+    request = json.dumps(wanted)
     key = hashlib.sha256(request.encode()).hexdigest()[:32]
     folder = places.cache()
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,12 +67,15 @@ def pixels(source: Source, names: Sequence[str], size: int, crop: int | None = N
         with (folder / f"{key}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not path.exists():
-                _build(source, names, size, crop, channels, path)
+                _build(source, names, (size, crop, channels, patch), path)
     bad = [Unreadable(**row) for row in json.loads(path.with_suffix(".json").read_text())]
     return Pixels(np.load(path, mmap_mode="r"), tuple(bad), key)
 
 
-def _build(source: Source, names: Sequence[str], size: int, crop: int | None, channels: int, path: Path) -> None:
+def _build(
+    source: Source, names: Sequence[str], shape: tuple[int, int | None, int, Patch | None], path: Path
+) -> None:
+    size, _, channels, _ = shape
     bad: list[Unreadable] = []
     handle, part = tempfile.mkstemp(suffix=".part", dir=path.parent)
     os.close(handle)
@@ -64,7 +85,7 @@ def _build(source: Source, names: Sequence[str], size: int, crop: int | None, ch
             if isinstance(image, Unreadable):
                 bad.append(image)
             else:
-                out[row] = fit(image, size, crop, channels)
+                out[row] = fit(image, *shape)
         out.flush()
         path.with_suffix(".json").write_text(json.dumps([vars(b) for b in bad]))
         Path(part).replace(path)  # last: the array's file says that all is there
@@ -72,13 +93,16 @@ def _build(source: Source, names: Sequence[str], size: int, crop: int | None, ch
         Path(part).unlink(missing_ok=True)
 
 
-def fit(image: np.ndarray, size: int, crop: int | None, channels: int) -> np.ndarray:
-    """(H, W, 1 or 3) uint8 -> its central square scaled to (size, size, channels)."""
+def fit(image: np.ndarray, size: int, crop: int | None, channels: int, patch: Patch | None = None) -> np.ndarray:
+    """(H, W, 1 or 3) uint8 -> its central square, or the patch of that, scaled to (size, size, channels)."""
     from PIL import Image
 
     height, width = image.shape[:2]
     side = min(crop or max(height, width), height, width)
     top, left = (height - side) // 2, (width - side) // 2
+    if patch is not None:
+        top, left = top + round(patch[0] * side), left + round(patch[1] * side)
+        side = min(max(1, round(patch[2] * side)), height - top, width - left)
     square = image[top : top + side, left : left + side]
     if square.shape[2] == 3 and channels == 1:
         square = np.asarray(Image.fromarray(square).convert("L"))[:, :, None]

@@ -52,6 +52,17 @@ class Trial:
         flip: how the embeddings of an image and its mirror image are joined: `concat`, `add` or `none`.
         protocols: the test protocols scored at the end, `{"name": "lfw", ...options of its load}`.
         allow_overlap: score although training and test share people or images (the figure is marked).
+        label: what the study calls this configuration, where that is not the loss's name.
+        closed_every: each so-many-th image of every training identity is kept for the closed-set test (bench.closed); 0:
+            none but those that the data set itself keeps for it.
+        patch: (top, left, side) of the square that the network sees of each image, as shares of the image (None: all).
+        patches: of an ensemble, what each of its networks sees; such a trial trains nothing itself (bench.fusion).
+        images_per_identity: K of batches of P identities x K images; 1: any images; None: what the loss asks for.
+        supervise: names of the network's submodules whose outputs are supervised too (DeepID2+), each by its own copy
+            of the loss.
+        scorer, scorer_options: how test embeddings are compared: `cosine`, `l2` or `joint_bayesian` (bench.scorers).
+        keep: what is kept with the scores: `features` (embeddings of training and closed-set test images, class weights,
+            centres), `embeddings` (those of the training images and of every protocol, as they were scored).
     """
 
     study: str = "single"
@@ -83,6 +94,20 @@ class Trial:
     flip: str = "concat"
     protocols: tuple[Options, ...] = ()
     allow_overlap: bool = False
+    label: str = ""
+    closed_every: int = 0
+    patch: tuple[float, float, float] | None = None
+    patches: tuple[tuple[float, float, float], ...] = ()
+    images_per_identity: int | None = None
+    supervise: tuple[str, ...] = ()
+    scorer: str = "cosine"
+    scorer_options: Options = Options()
+    keep: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The row of a report that the trial belongs to: its label, else its loss."""
+        return self.label or self.loss
 
     def plain(self) -> dict[str, Any]:
         """The trial as JSON-able data; `Trial.from_plain` reads it back."""
@@ -93,12 +118,27 @@ class Trial:
         kinds = {f.name: f.type for f in fields(cls)}
         made: dict[str, Any] = {k: Options(v) if kinds[k] is Options else v for k, v in values.items()}
         made["protocols"] = tuple(Options(p) for p in values.get("protocols", ()))
+        for name in ("patch", "supervise", "keep"):
+            if isinstance(made.get(name), list):
+                made[name] = tuple(made[name])
+        made["patches"] = tuple(tuple(patch) for patch in values.get("patches", ()))
         return cls(**made)
 
     @property
     def id(self) -> str:
-        """16 hex digits of the hash of the canonical JSON."""
-        return hashlib.sha256(json.dumps(self.plain(), sort_keys=True).encode()).hexdigest()[:16]
+        """16 hex digits of the hash of the canonical JSON.
+
+        Fields that came later count only where they are not their default: records of before keep their ids.
+        """
+        said = self.plain()
+        for name in _LATER:
+            if said[name] == json.loads(json.dumps(_DEFAULTS[name], default=dict)):
+                del said[name]
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+_LATER = ("label", "closed_every", "patch", "patches", "images_per_identity", "supervise", "scorer", "scorer_options", "keep")
+_DEFAULTS = {f.name: f.default for f in fields(Trial)}
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,6 @@ def read(folder: Path) -> Record:
 
 
 def read_study(study_folder: Path) -> list[Record]:
-    """All records of a study, ordered by stage, backbone, loss, role and number."""
+    """All records of a study, ordered by stage, backbone, name, role and number."""
     found = [read(path.parent) for path in sorted(study_folder.glob("*/trial.json"))]
-    return sorted(found, key=lambda r: (r.trial.stage, r.trial.backbone, r.trial.loss, r.trial.role, r.trial.number))
+    return sorted(found, key=lambda r: (r.trial.stage, r.trial.backbone, r.trial.name, r.trial.role, r.trial.number))

@@ -8,6 +8,7 @@ from bench import datasets, places, protocols
 from bench.errors import RequestError
 from bench.files import FileImages, Tree, images_below
 from bench.images import Source
+from bench.scorers import COSINE, Scorer
 from bench.scores import Scores
 
 
@@ -38,11 +39,14 @@ def open_protocol(spec: Mapping[str, Any]) -> tuple[Any, Source]:
     return protocol, images_below(root, protocol.images[0].count("/") + 1)
 
 
-def plain(scores: Scores, protocol: Any, overlap: dict[str, str] | None = None) -> dict[str, Any]:
-    """The answer without its raw arrays, as it stands in a record."""
+def plain(
+    scores: Scores, protocol: Any, overlap: dict[str, str] | None = None, scorer: Scorer | None = None
+) -> dict[str, Any]:
+    """The answer without its raw arrays, as it stands in a record; `scorer` is named where it is not cosine's own."""
     body = asdict(scores)
     del body["raw"]
-    return {**body, "primary": protocol.primary, "spec": protocol.spec, "hash": protocol.hash, "overlap": overlap or {}}
+    said = {"primary": protocol.primary, "spec": protocol.spec, "hash": protocol.hash, "overlap": overlap or {}}
+    return {**body, **said, **({"scorer": scorer.spec} if scorer and scorer.spec != COSINE.spec else {})}
 
 
 def raw(scores: Scores, protocol: Any) -> dict[str, Any]:

@@ -138,9 +138,9 @@ class Mirror:
         self._find(f" and tags.`facebench.trial` = '{trial.id}'")
         if trial.id in self._shown:
             return self._shown[trial.id]
-        label = f"{trial.backbone} {trial.loss} {trial.role} {trial.number} seed {trial.seed}"
+        label = f"{trial.backbone} {trial.name} {trial.role} {trial.number} seed {trial.seed}"
         tags = {"mlflow.parentRunId": self.parent, "mlflow.runName": label, "facebench.trial": trial.id}
-        tags |= {key: str(getattr(trial, key)) for key in ("study", "stage", "role", "backbone", "loss", "seed")}
+        tags |= {key: str(getattr(trial, key)) for key in ("study", "stage", "role", "backbone", "loss", "label", "seed")}
         shown = _Shown(self.client.create_run(self.experiment, tags=tags).info.run_id, set())
         self._shown[trial.id] = shown
         return shown

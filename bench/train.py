@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from bench import batches
 from bench.augment import augmented
 from bench.device import Device
 from bench.errors import RequestError, TrialFailed
@@ -31,6 +32,7 @@ class Settings:
     warmup: float
     augment: Mapping[str, float]
     seed: int
+    images_per_identity: int = 1
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS or self.schedule not in SCHEDULES:
@@ -38,6 +40,8 @@ class Settings:
                 f"optimizer must be one of {', '.join(OPTIMIZERS)} and schedule one of {', '.join(SCHEDULES)}, "
                 f"got {self.optimizer!r} and {self.schedule!r}"
             )
+        if self.images_per_identity < 1:
+            raise RequestError(f"images_per_identity must be at least 1, got {self.images_per_identity}")
         if self.epochs < 0 or self.batch_size < 2 or not 0 <= self.warmup < 1 or not 0 < self.learning_rate < math.inf:
             raise RequestError(
                 "training needs epochs >= 0, batch_size >= 2, 0 <= warmup < 1 and a finite learning_rate > 0, got "
@@ -48,11 +52,6 @@ class Settings:
                 "training needs 0 <= momentum < 1, a finite weight_decay >= 0 and 0 <= seed < 2**63, got "
                 f"{self.momentum}, {self.weight_decay} and {self.seed}"
             )
-
-
-def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Full batches only, as a batch of one has no batch statistics; a set smaller than a batch is one batch."""
-    return max(1, count // batch_size)
 
 
 def learning_rate(settings: Settings, step: int, total: int) -> float:
@@ -91,28 +90,31 @@ class Fit:
     def run_epoch(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         """One pass over (N, H, W, C) uint8 images in a random order; the epoch's mean loss and last learning rate.
 
+        The first epoch tells the loss of its first batch too, before any step.
+
         Raises:
             TrialFailed: the loss is not finite (it names step, epoch and learning rate).
         """
         begun = time.monotonic()
         random = np.random.default_rng([self.settings.seed, self.epoch])
-        order = random.permutation(len(images))
-        per_epoch = steps_per_epoch(len(images), self.settings.batch_size)
+        size, grouped = self.settings.batch_size, self.settings.images_per_identity
+        per_epoch = batches.steps_per_epoch(len(images), size)
         total = per_epoch * self.settings.epochs
+        chosen = list(batches.epoch(labels, size, grouped, random))
         losses: list[torch.Tensor] = []
         self.network.train()
         self.criterion.train()
         with torch.random.fork_rng():
             torch.manual_seed(int(random.integers(2**63)))  # dropout and the like
-            for number in range(per_epoch):
-                rows = np.sort(order[number * self.settings.batch_size : (number + 1) * self.settings.batch_size])
+            for rows in map(np.sort, chosen):
                 rate = learning_rate(self.settings, self.step, total)
                 x = augmented(images[rows], self.settings.augment, random)
                 losses.append(self._one_step(x, torch.from_numpy(labels[rows]), rate))
         self.epoch += 1
         self._check_weights()
         self.seconds += time.monotonic() - begun
-        return {"train/loss": torch.stack(losses).double().mean().item(), "train/learning_rate": rate}
+        found = {"train/loss": torch.stack(losses).double().mean().item(), "train/learning_rate": rate}
+        return found if self.epoch > 1 else found | {"train/loss_at_start": losses[0].item()}
 
     def _check_weights(self) -> None:
         """The last step of an epoch may have broken the weights, and no later loss would tell."""

@@ -3,10 +3,9 @@
 A plain generator of events: it knows no Ray, no Optuna, no MLflow.
 """
 
-import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -15,43 +14,16 @@ from torch import nn
 
 import backbones
 import losses
-from bench import augment, datasets, device, overlap, provenance, scoring
+from bench import augment, batches, device, examination, material, provenance
 from bench.checkpoint import Checkpoints
 from bench.embed import FLIPS, embed
 from bench.errors import RequestError
-from bench.images import Faces, Source
-from bench.pixels import Pixels, pixels, row_hashes
+from bench.material import Material
 from bench.plain import Options, Progress, Result, Trial
 from bench.protocols.heldout import Heldout
-from bench.train import Fit, Settings, fit, steps_per_epoch
+from bench.train import Fit, Settings, fit
 
 __all__ = ["Options", "Progress", "Result", "Trial", "run"]
-
-
-@dataclass(frozen=True)
-class _Exam:
-    """A test protocol with its pixels, and whether it shares people or images with the training."""
-
-    protocol: Any
-    pixels: Pixels
-    overlap: dict[str, str]
-
-
-@dataclass(frozen=True)
-class _Data:
-    """The training part and the development part of a trial's images (rows of `pixels`), and its exams."""
-
-    faces: Faces
-    pixels: Pixels
-    train: np.ndarray
-    develop: np.ndarray
-    exams: tuple[_Exam, ...]
-
-    @property
-    def key(self) -> str:
-        """What a checkpoint must agree with: the pixels, and who of them is trained on."""
-        parts = (self.pixels.key.encode(), self.train.tobytes(), self.faces.labels[self.train].tobytes())
-        return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def run(trial: Trial, folder: str | None = None) -> Iterator[Progress | Result]:
@@ -67,16 +39,18 @@ def run(trial: Trial, folder: str | None = None) -> Iterator[Progress | Result]:
     """
     begun = time.monotonic()
     _check(trial)
-    settings = Settings(
-        **{f.name: getattr(trial, f.name) for f in fields(Settings)} | {"augment": augment.check(trial.augment)}
-    )
+    asked = {f.name: getattr(trial, f.name) for f in fields(Settings)}
+    asked |= {"augment": augment.check(trial.augment), "images_per_identity": images_per_identity(trial)}
+    settings = Settings(**asked)
     where = device.choose(trial.precision)
     where.forget_peak()
     network, drawn = _network(trial)
-    data = _load(trial)
-    labels, classes = _dense(data.faces.labels[data.train])
-    total = steps_per_epoch(len(data.train), trial.batch_size) * trial.epochs
-    work = Fit(network, _criterion(trial, classes, total, drawn), settings, where)
+    data = material.load(trial)
+    labels = data.train_labels
+    examination.check_material(trial, data)
+    batches.check(labels, trial.batch_size, settings.images_per_identity)
+    total = batches.steps_per_epoch(len(data.train), trial.batch_size) * trial.epochs
+    work = Fit(network, _criterion(trial, data.classes, total, drawn), settings, where)
     develop = _Development(data, trial, where)
 
     saved, key = Checkpoints(folder) if folder else None, data.key
@@ -100,17 +74,10 @@ def run(trial: Trial, folder: str | None = None) -> Iterator[Progress | Result]:
     yield _result(trial, data, work, past, develop)
 
 
-def _result(trial: Trial, data: _Data, work: Fit, past: list[Progress], develop: "_Development") -> Result:
+def _result(trial: Trial, data: Material, work: Fit, past: list[Progress], develop: "_Development") -> Result:
     metrics = dict(past[-1].metrics) if past else develop(work.network)
-    scores: dict[str, Any] = {}
-    raw: dict[str, Any] = {}
-    for exam in data.exams:
-        embeddings = embed(work.network, exam.pixels.array, work.device, trial.flip)
-        answer = exam.protocol.score(embeddings)
-        metrics |= answer.metrics
-        scores[exam.protocol.name] = scoring.plain(answer, exam.protocol, exam.overlap)
-        raw |= scoring.raw(answer, exam.protocol)
-    per_epoch = steps_per_epoch(len(data.train), trial.batch_size) * min(trial.batch_size, len(data.train))
+    found = examination.Examination(trial, data, work)
+    per_epoch = batches.steps_per_epoch(len(data.train), trial.batch_size) * min(trial.batch_size, len(data.train))
     cost = {
         "train_seconds": work.seconds,
         "images_per_second": per_epoch * work.epoch / work.seconds if work.seconds else None,
@@ -128,16 +95,17 @@ def _result(trial: Trial, data: _Data, work: Fit, past: list[Progress], develop:
         "train_identities": len(np.unique(data.faces.labels[data.train])),
         "train_images": len(data.train),
         "development_images": len(data.develop),
+        "closed_test_images": len(data.closed),
         "skipped_images": len(skipped),
         "first_skipped": skipped[:10],
     }
-    return Result(metrics, scores, raw, cost, provenance.environment() | facts)
+    return Result(metrics | found.metrics, found.scores, found.raw, cost, provenance.environment() | facts)
 
 
 class _Development:
     """The figures on the held-out identities; none where nothing is held out."""
 
-    def __init__(self, data: _Data, trial: Trial, where: device.Device):
+    def __init__(self, data: Material, trial: Trial, where: device.Device):
         self.images = data.pixels.array[data.develop]
         self.flip = trial.flip
         self.where = where
@@ -165,50 +133,19 @@ def _check(trial: Trial) -> None:
         raise RequestError(
             f"image_size and embedding_dim are at least 1, got {trial.image_size} and {trial.embedding_dim}"
         )
+    if trial.closed_every < 0 or trial.closed_every == 1:
+        raise RequestError(f"closed_every is 0 (no test) or at least 2 (every image is no test), got {trial.closed_every}")
+    examination.check(trial)
 
 
-def _load(trial: Trial) -> _Data:
-    options = dict(trial.data)
-    faces = datasets.load(options.pop("name", ""), **options)
-    opened = [scoring.open_protocol(spec) for spec in trial.protocols]
-    shown = pixels(faces.source, faces.names, trial.image_size, trial.crop, trial.channels)
-    readable = np.ones(len(faces.names), bool)
-    position = {name: row for row, name in enumerate(faces.names)}
-    readable[[position[bad.name] for bad in shown.unreadable]] = False
-    held = np.isin(faces.labels, _held_out(trial, len(faces.identities)))
-    train, develop = np.flatnonzero(readable & ~held), np.flatnonzero(readable & held)
-    hashes = row_hashes(shown.array) if opened else []
-    exams = tuple(_exam(trial, faces, hashes, protocol, source) for protocol, source in opened)
-    return _Data(faces, shown, train, develop, exams)
-
-
-def _exam(trial: Trial, faces: Faces, hashes: list[bytes], protocol: Any, source: Source) -> _Exam:
-    shown = pixels(source, protocol.images, trial.image_size, trial.crop, trial.channels)
-    if shown.unreadable:
-        bad = shown.unreadable[0]
-        raise RequestError(
-            f"{len(shown.unreadable)} of {len(protocol.images)} images of {protocol.name} cannot be read, "
-            f"the first is {bad.name} ({bad.reason}): a protocol is scored on all of its images or not at all"
-        )
-    found = overlap.compare(faces, hashes, protocol.name, protocol.people, row_hashes(shown.array), trial.allow_overlap)
-    return _Exam(protocol, shown, found)
-
-
-def _held_out(trial: Trial, count: int) -> np.ndarray:
-    """The identities set aside for development: the same for every loss, backbone and seed of a study."""
-    size = round(trial.holdout * count)
-    if trial.holdout and (size < 2 or count - size < 2):
-        raise RequestError(
-            f"holdout {trial.holdout} of {count} identities leaves {size} for development and {count - size} for training: "
-            "at least 2 of each are needed"
-        )
-    return np.random.default_rng(trial.holdout_seed).permutation(count)[:size]
-
-
-def _dense(labels: np.ndarray) -> tuple[np.ndarray, int]:
-    """The labels of the training part renumbered 0..C-1, and C."""
-    present, dense = np.unique(labels, return_inverse=True)
-    return dense.astype(np.int64), len(present)
+def images_per_identity(trial: Trial) -> int:
+    """K of the trial's batches of P x K: what the trial says, else what its loss asks for."""
+    if trial.images_per_identity is not None:
+        return trial.images_per_identity
+    try:
+        return losses.images_per_identity(trial.loss)
+    except ValueError as error:
+        raise RequestError(str(error)) from error
 
 
 def _network(trial: Trial) -> tuple[nn.Module, torch.Tensor]:
@@ -225,15 +162,19 @@ def _network(trial: Trial) -> tuple[nn.Module, torch.Tensor]:
             network = backbones.create(
                 trial.backbone, trial.embedding_dim, trial.channels, size, **dict(trial.backbone_options)
             )
+            network = backbones.supervised(network, trial.supervise, trial.embedding_dim, trial.channels, size)
         except ValueError as error:
             raise RequestError(str(error)) from error
         return network, torch.get_rng_state()
 
 
 def _criterion(trial: Trial, classes: int, total_steps: int, drawn: torch.Tensor) -> nn.Module:
+    """The loss; where several layers of the network are supervised, one of it for each."""
+    options = loss_options(trial, total_steps)
     with torch.random.fork_rng():
         torch.set_rng_state(drawn)
-        return losses.create(trial.loss, classes, trial.embedding_dim, **loss_options(trial, total_steps))
+        made = [losses.create(trial.loss, classes, trial.embedding_dim, **options) for _ in range(1 + len(trial.supervise))]
+    return made[0] if len(made) == 1 else losses.Layered(made)
 
 
 def loss_options(trial: Trial, total_steps: int) -> dict[str, Any]:

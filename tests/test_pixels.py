@@ -168,3 +168,23 @@ def test_a_contact_sheet_shows_a_row_an_identity(tree, tmp_path):
     assert np.array_equal(cells[:16, :16], fit(next(iter(faces.source.images(["Ann/0.png"]))), 16, None, 3))
     with pytest.raises(RequestError, match="at least one row"):
         contact.sheet(faces, tmp_path / "none.png", identities=0)
+
+
+def test_a_patch_is_cut_from_the_central_square_and_scaled():
+    image = np.arange(40 * 60, dtype=np.int64).reshape(40, 60, 1).astype(np.uint8)
+    square = image[:, 10:50]
+    assert np.array_equal(fit(image, 20, 40, 1, patch=(0.25, 0.5, 0.5)), square[10:30, 20:40])
+    assert np.array_equal(fit(image, 40, 40, 1, patch=(0.0, 0.0, 1.0)), fit(image, 40, 40, 1))
+
+
+def test_patches_are_cached_apart(tree):
+    faces = datasets.load("folder", paths=[str(tree)])
+    whole = pixels(faces.source, faces.names[:1], 8)
+    part = pixels(faces.source, faces.names[:1], 8, patch=(0.0, 0.0, 0.5))
+    assert whole.key != part.key and not np.array_equal(whole.array, part.array)
+
+
+@pytest.mark.parametrize("patch", [(0.0, 0.0, 0.0), (0.6, 0.0, 0.5), (-0.1, 0.0, 0.5), (0.0, 0.0, 1.1)])
+def test_a_patch_outside_the_image_is_refused(patch):
+    with pytest.raises(RequestError, match="a patch is .* lies within it"):
+        pixels(Counting(), ["3"], 8, patch=patch)

@@ -14,7 +14,8 @@ from bench.device import Device, choose
 from bench.embed import embed
 from bench.errors import RequestError, TrialFailed
 from bench.plain import Progress
-from bench.train import Fit, Settings, fit, learning_rate, steps_per_epoch
+from bench.batches import steps_per_epoch
+from bench.train import Fit, Settings, fit, learning_rate
 
 CPU = Device(torch.device("cpu"), bf16=False)
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 1), np.uint8)

@@ -9,7 +9,9 @@ import pytest
 from bench import record
 from bench.errors import RequestError, TrialFailed
 from bench.images import Faces
+from bench.material import load
 from bench.overlap import compare
+from bench.train import Fit
 from bench.trial import Options, Progress, Result, Trial, loss_options, run
 
 SMALL = {
@@ -39,6 +41,41 @@ def test_a_trial_is_hashable_data_and_its_id_a_hash_of_it():
     assert again == trial and hash(again) == hash(trial) and again.id == trial.id and len(trial.id) == 16
     assert Trial(**SMALL, seed=1).id != Trial(**SMALL, seed=2).id
     assert Options(b=1, a=2) == Options(a=2, b=1) and hash(Options(b=1, a=2)) == hash(Options(a=2, b=1))
+
+
+def test_fields_that_came_later_leave_the_ids_of_old_records_alone():
+    assert Trial().id == "83b3484a697b9c69" and Trial(loss="center", seed=3).id == "76538cf9453985e1"
+    later = {"label": "a", "closed_every": 5, "patch": (0.0, 0.0, 0.5), "images_per_identity": 1, "scorer": "l2"}
+    later |= {"supervise": ("stages",), "scorer_options": Options(pca=3), "keep": ("features",)}
+    trials = [Trial(), *(Trial(**{name: value}) for name, value in later.items())]
+    assert len({trial.id for trial in trials}) == len(trials)
+    assert all(Trial.from_plain(json.loads(json.dumps(trial.plain()))) == trial for trial in trials)
+
+
+def test_a_loss_gets_the_batches_that_it_asks_for(monkeypatch):
+    seen = []
+    step = Fit._one_step
+    monkeypatch.setattr(Fit, "_one_step", lambda work, x, y, rate: seen.append(y) or step(work, x, y, rate))
+    list(run(Trial(**SMALL | {"batch_size": 16}, loss="triplet")))
+    assert seen and all(np.unique(y, return_counts=True)[1].tolist() == [4] * 4 for y in seen)
+    seen.clear()
+    list(run(Trial(**SMALL | {"batch_size": 16}, loss="triplet", images_per_identity=8)))
+    assert seen and all(np.unique(y, return_counts=True)[1].tolist() == [8] * 2 for y in seen)
+    with pytest.raises(RequestError, match="16 identities with 4 images each, and only 5 of 5"):
+        list(run(Trial(**SMALL, loss="triplet")))
+
+
+def test_a_patch_is_what_the_network_sees():
+    whole, part = load(Trial(**SMALL)), load(Trial(**SMALL, patch=(0.25, 0.25, 0.5)))
+    assert part.pixels.array.shape == whole.pixels.array.shape and part.key != whole.key
+    assert part.exams[0].pixels.key != whole.exams[0].pixels.key
+
+
+def test_several_layers_are_supervised_in_training_only():
+    plain, deep = Trial(**SMALL, loss="softmax"), Trial(**SMALL, loss="softmax", supervise=("stages.1", "stages.2"))
+    (*_, first), (*_, second) = run(plain), run(deep)
+    assert second.cost["parameters"] > first.cost["parameters"]  # a linear layer for each stage
+    assert set(second.metrics) == set(first.metrics) and second.metrics != first.metrics
 
 
 def test_a_trial_is_events_and_then_one_result():
@@ -105,13 +142,11 @@ def test_a_share_of_the_run_reaches_the_loss_in_steps():
 
 
 def test_development_identities_are_the_same_for_every_seed_and_loss_and_never_trained_on():
-    from bench.trial import _load
-
-    first, second = _load(Trial(**SMALL)), _load(Trial(**SMALL, seed=5, loss="lmcl"))
+    first, second = load(Trial(**SMALL)), load(Trial(**SMALL, seed=5, loss="lmcl"))
     assert np.array_equal(first.develop, second.develop)
     trained, held = first.faces.labels[first.train], first.faces.labels[first.develop]
     assert not set(trained) & set(held) and len(set(held)) == 2
-    other = _load(Trial(**SMALL, holdout_seed=3))
+    other = load(Trial(**SMALL, holdout_seed=3))
     assert set(other.faces.labels[other.develop]) != set(held)
 
 
@@ -187,7 +222,7 @@ def test_an_unreadable_test_image_is_an_error(tree):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"loss": "cosin"}, "no 'cosin' in losses; there is: center"),
+        ({"loss": "cosin"}, "no 'cosin' in losses; there is: adaface, .*center"),
         ({"loss": "lmcl", "loss_options": Options(m=0.2)}, "has no hyper-parameter 'm'; it has: scale, margin"),
         ({"backbone": "resnt18"}, "no 'resnt18' in backbones; closest: .*resnet18"),
         ({"backbone_options": Options(width=3)}, "backbone 'cnn4' does not take these options"),
@@ -207,6 +242,11 @@ def test_an_unreadable_test_image_is_an_error(tree):
         ({"loss": "lmcl", "loss_options": Options(margin="wide")}, "margin must be a number, got 'wide'"),
         ({"loss": "lmcl", "loss_options": Options(margin_warmup_fraction=1.5)}, "a share of the run between 0 and 1"),
         ({"loss_options": Options(bias="yes")}, "bias must be true or false, got 'yes'"),
+        ({"loss": "triplet", "batch_size": 6}, "a batch of 6 cannot hold 2 identities with 4 images each"),
+        ({"images_per_identity": 0}, "images_per_identity must be at least 1, got 0"),
+        ({"supervise": ("stage.9",)}, "stage.9"),
+        ({"scorer": "cosin"}, "scorer .*cosin"),
+        ({"patch": (0.5, 0.5, 0.8)}, "a patch is"),
         ({"flip": "twice"}, "flip must be one of concat, add, none, got 'twice'"),
     ],
 )

@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 
+from bench.datasets._classes import check_classes
 from bench.errors import RequestError
 from bench.images import Faces, Source, Unreadable
 
@@ -62,9 +63,7 @@ def protocol(name: str, *, classes: Sequence[int] = (7, 8, 9)) -> tuple[dict[str
 
 
 def _names(classes: Sequence[int]) -> tuple[str, ...]:
-    whole = isinstance(classes, Sequence) and all(isinstance(c, int) for c in classes)
-    if not whole or not len(set(classes)) == len(classes) > 0 or not set(classes) <= set(range(10)):
-        raise RequestError(f"classes of digits are different digits from 0 to 9, got {classes!r}")
+    check_classes("digits", classes)
     return tuple(name for name in _images() if int(name[6]) in classes)
 
 

@@ -1,22 +1,22 @@
-"""Cosine similarity in float64, the score of every protocol.
+"""Cosine similarity in float64, the score of every protocol unless another is asked for.
 
-A score is rounded to 12 decimals: the rounding errors of a float64 dot product of thousands of numbers stay below that,
-so embeddings that point the same way tie exactly, whatever their lengths, and a score depends on its two rows alone,
-never on the block, the chunk or the number of threads that it was computed with.
+A score is rounded to 12 decimals (see `bench.metrics.similarity`), so embeddings that point the same way tie exactly,
+whatever their lengths.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-DECIMALS = 12
-_BLOCK = 1 << 18  # numbers taken at a time: 2 MB of float64, which stay in cache
+from bench.metrics.similarity import DECIMALS, Part, Spans, blocks, rounded
+
+__all__ = ["DECIMALS", "Vectors", "prepared", "scores"]
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """Embeddings with their lengths.
+    """Embeddings with their lengths: `bench.metrics.similarity.Rows` that score cosines.
 
     Attributes:
         rows: (N, D) finite, of any floating type.
@@ -34,10 +34,39 @@ class Vectors:
             lengths[part] = np.sqrt(np.einsum("ij,ij->i", block, block))
         return cls(embeddings, lengths)
 
-    def unit(self, part: slice | np.ndarray) -> np.ndarray:
+    @cached_property
+    def reach(self) -> np.ndarray:
+        return np.ones(len(self.rows))
+
+    def unit(self, part: Part) -> np.ndarray:
         """Float64 rows of length 1; a row of zeros stays zero."""
         lengths = self.lengths[part]
         return self.rows[part] / np.where(lengths > 0, lengths, 1.0)[:, None]
+
+    probe = gallery = unit
+
+    def scores(self, first: np.ndarray, others: "Vectors", second: np.ndarray) -> np.ndarray:
+        return scores(self, first, others, second)
+
+    def means(self, spans: Spans) -> "Vectors":
+        """The means of the rows of length 1."""
+        return Vectors.of(self._unit_means(spans))
+
+    def mean_scores(self, spans: Spans) -> "Vectors":
+        """The mean cosine of all pairs is the dot product of the means of the rows of length 1."""
+        known = np.array([(self.lengths[start:stop] > 0).any() for start, stop in spans])
+        return Vectors(self._unit_means(spans), np.where(known, 1.0, 0.0))
+
+    def _unit_means(self, spans: Spans) -> np.ndarray:
+        return np.stack([self.unit(slice(*ends)).mean(axis=0) for ends in spans])
+
+
+def prepared(embeddings: np.ndarray) -> Vectors:
+    """`Vectors` of embeddings of any length: the squares of very long float64 ones would overflow."""
+    if embeddings.dtype.itemsize > 4:
+        largest = np.abs(embeddings).max(axis=1, keepdims=True)
+        embeddings = embeddings / np.where(largest > 0, largest, 1)
+    return Vectors.of(embeddings)
 
 
 def scores(left: Vectors, first: np.ndarray, right: Vectors, second: np.ndarray) -> np.ndarray:
@@ -55,16 +84,3 @@ def scores(left: Vectors, first: np.ndarray, right: Vectors, second: np.ndarray)
         b = right.rows[second[part]].astype(np.float64)
         dots[part] = np.einsum("ij,ij->i", a, b)
     return rounded(dots, left.lengths[first] * right.lengths[second])
-
-
-def rounded(dots: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Dot products over the products of the two lengths, rounded to 12 decimals; 0 where a length is 0."""
-    cosines = np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0)
-    return np.clip(np.round(cosines, DECIMALS), -1.0, 1.0) + 0.0  # + 0.0: no negative zero
-
-
-def blocks(rows: int, width: int) -> Iterator[slice]:
-    """Slices of `range(rows)` that hold about 2 MB of `width` float64 numbers a row."""
-    step = max(1, _BLOCK // max(width, 1))
-    for start in range(0, rows, step):
-        yield slice(start, min(start + step, rows))

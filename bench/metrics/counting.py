@@ -26,7 +26,7 @@ class MateCounts:
         self._above = np.zeros((len(mates), width + 1), np.int64)
         self.floor = self.levels[:, 0].copy()
 
-    def near(self, probes: np.ndarray, scores: np.ndarray, margin: float) -> np.ndarray:
+    def near(self, probes: np.ndarray, scores: np.ndarray, margin: float | np.ndarray) -> np.ndarray:
         """(n,) whether each score lies so near to a level of its probe that rounding could have moved it across."""
         return self._place(probes, scores - margin, False) != self._place(probes, scores + margin, True)
 
@@ -74,7 +74,7 @@ class ImpostorCounts:
         self._places = np.zeros((len(limits) - 1, len(genuine) + 1), np.int64)
         self.floor = -np.inf
 
-    def near(self, scores: np.ndarray, margin: float) -> np.ndarray:
+    def near(self, scores: np.ndarray, margin: float | np.ndarray) -> np.ndarray:
         """(n,) whether each score lies so near to a level that rounding could have moved it across."""
         low = np.searchsorted(self.levels, scores - margin, side="left")
         return low != np.searchsorted(self.levels, scores + margin, side="right")

@@ -2,21 +2,22 @@
 
 One float32 matrix product per chunk of distractors goes into a reused buffer. Its rounding error has a rigorous bound,
 so it decides all comparisons but those within that bound of a genuine score; these pairs are scored again, one by one,
-in float64 (`cosine.scores`), or by a float64 product where they are many, as of a network that maps everything to
-nearly one point. So every count is that of the float64 scores, and depends neither on the chunks nor on the threads.
+in float64 (`Rows.scores`), or by a float64 product where they are many, as of a network that maps everything to nearly
+one point. So every count is that of the float64 scores, and depends neither on the chunks nor on the threads.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from bench.metrics import cosine
 from bench.metrics.cosine import Vectors
 from bench.metrics.counting import ImpostorCounts, MateCounts
+from bench.metrics.similarity import DECIMALS, Rows, on_grid
 from bench.metrics.verification import Roc, allowed_false_accepts
 
 _CHUNK = 1 << 22  # scores made at a time: a buffer of 16 MB
+_SMALLEST = 1e-30  # numbers so small that float32 may lose all of them
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def search(
     depth: int = 100,
     largest_far: float = 1e-3,
     chunk: int | None = None,
+    prepare: Callable[[np.ndarray], Rows] = Vectors.of,
 ) -> Search:
     """Count, for every trial, the distractors that beat the mate; and the impostors above every genuine score.
 
@@ -86,12 +88,13 @@ def search(
         depth: the largest rank asked for.
         largest_far: the false accepts are exact up to this rate, with every one cluster left out too.
         chunk: distractors per matrix product, for tests: no figure depends on it.
+        prepare: what makes the embeddings ready for scoring; without it scores are cosines.
     """
     clusters = people if clusters is None else clusters
     order = np.arange(len(distractors)) if order is None else order
-    left, right = Vectors.of(probes), Vectors.of(distractors)
+    left, right = prepare(probes), prepare(distractors)
     probe, mate = _trials(people)
-    mate_scores = cosine.scores(left, probe, left, mate)
+    mate_scores = left.scores(probe, left, mate)
     mates, slot = _by_probe(probe, mate_scores, len(probes))
     ranks = MateCounts(mates, depth)
     once = np.flatnonzero(probe < mate)
@@ -114,59 +117,58 @@ def search(
 class _Pass:
     """One pass of all distractors, in `order`, through the two counts."""
 
-    left: Vectors
-    right: Vectors
+    left: Rows
+    right: Rows
     order: np.ndarray
     ranks: MateCounts
     tail: ImpostorCounts
 
     def chunks(self, sizes: list[int], chunk: int | None) -> Iterator[int]:
         """Count all distractors, chunk by chunk; yields the number seen after each."""
-        margin = error_bound(self.left.rows.shape[1])
-        probes = self.left.unit(slice(None)).astype(np.float32)
+        probes = self.left.probe(slice(None)).astype(np.float32)
         chunk = chunk or int(np.clip(_CHUNK // len(probes), 16, 4096))
         buffer = np.empty(len(probes) * chunk, np.float32)
         closed_at = 0
         for start, stop in _edges(len(self.order), sizes, chunk):
             part = self.order[start:stop]
-            gallery = self.right.unit(part)
+            gallery, reach = self.right.gallery(part), self.right.reach[part]
             products = buffer[: len(probes) * len(part)].reshape(len(probes), len(part))
             np.matmul(probes, gallery.T.astype(np.float32), out=products)
+            margin = error_bound(probes.shape[1]) * np.maximum(self.left.reach, reach.max()) + _SMALLEST
             floor = np.minimum(self.ranks.floor, self.tail.floor) - margin
             found = np.flatnonzero(products >= floor.astype(np.float32)[:, None])
-            self._count(found, products, gallery, part, margin)
+            self._count(found, products, gallery, part)
             if stop >= 1.25 * closed_at:
                 self.ranks.close()
                 self.tail.close()
                 closed_at = stop
             yield stop
 
-    def _count(
-        self, found: np.ndarray, products: np.ndarray, gallery: np.ndarray, part: np.ndarray, margin: float
-    ) -> None:
+    def _count(self, found: np.ndarray, products: np.ndarray, gallery: np.ndarray, part: np.ndarray) -> None:
         """Count the survivors of one chunk, after those that rounding could have misplaced were scored exactly."""
         rows, columns = np.divmod(found, len(part))
         values = products.reshape(-1)[found].astype(np.float64)
-        near = self._near(rows, values, margin)
+        width, limits = gallery.shape[1], np.maximum(self.left.reach[rows], self.right.reach[part[columns]])
+        near = self._near(rows, values, error_bound(width) * limits + _SMALLEST)
         if 32 * np.count_nonzero(near) > products.size:  # then a second product costs less than the pairs one by one
-            values = (self.left.unit(slice(None)) @ gallery.T)[rows, columns]
-            values, certain = _on_grid(values, gallery.shape[1])
-            near = ~certain & self._near(rows, values, 2 * 10.0**-cosine.DECIMALS)
-        values[near] = cosine.scores(self.left, rows[near], self.right, part[columns[near]])
+            values = (self.left.probe(slice(None)) @ gallery.T)[rows, columns]
+            values, certain = _on_grid(values, width, limits)
+            near = ~certain & self._near(rows, values, 2 * 10.0**-DECIMALS * limits)
+        values[near] = self.left.scores(rows[near], self.right, part[columns[near]])
         self.ranks.add(rows, values)
         self.tail.add(rows, values)
 
-    def _near(self, rows: np.ndarray, values: np.ndarray, margin: float) -> np.ndarray:
-        """(n,) whether a rounding error of `margin` could have moved a value across a level that is open."""
+    def _near(self, rows: np.ndarray, values: np.ndarray, margin: np.ndarray) -> np.ndarray:
+        """(n,) whether a rounding error of `margin` (n,) could have moved a value across a level that is open."""
         near = np.zeros(len(values), bool)
         for_rank, for_tail = values >= self.ranks.floor[rows] - margin, values >= self.tail.floor - margin
-        near[for_rank] = self.ranks.near(rows[for_rank], values[for_rank], margin)
-        near[for_tail] |= self.tail.near(values[for_tail], margin)
+        near[for_rank] = self.ranks.near(rows[for_rank], values[for_rank], margin[for_rank])
+        near[for_tail] |= self.tail.near(values[for_tail], margin[for_tail])
         return near
 
 
 def error_bound(width: int) -> float:
-    """How far a float32 dot product of unit vectors of `width` numbers can lie from their rounded float64 score.
+    """How far a float32 dot product of `width` numbers can lie from the rounded float64 score, for scores of size 1.
 
     The classical bound (Higham, Accuracy and Stability of Numerical Algorithms, 3.1): width * u for the sum in any
     order, 2 u for rounding the vectors; 6 u more cover the comparison in float32 and the float64 side.
@@ -174,14 +176,15 @@ def error_bound(width: int) -> float:
     return 1.01 * (width + 8) * 2.0**-24
 
 
-def _on_grid(products: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Float64 products rounded as scores are, and whether that is certainly the score that `cosine.scores` gives.
+def _on_grid(products: np.ndarray, width: int, limits: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Float64 products rounded as scores are, and whether that is certainly the score that `Rows.scores` gives.
 
     (It is unless the product lies so near to the middle between two decimals that its own rounding error matters.)
     """
-    rounded = cosine.rounded(products, np.ones_like(products))
+    limits = np.ones_like(products) if limits is None else limits
+    rounded = on_grid(products, limits)
     error = 2.02 * (width + 8) * 2.0**-53
-    return rounded, np.abs(products - rounded) < 0.5 * 10.0**-cosine.DECIMALS - error
+    return rounded, np.abs(products - rounded) < (0.5 * 10.0**-DECIMALS - error) * limits
 
 
 def _edges(total: int, sizes: list[int], chunk: int) -> Iterator[tuple[int, int]]:

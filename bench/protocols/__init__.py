@@ -15,11 +15,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from bench.errors import RequestError
+from bench.scorers import Scorer
 from bench.scores import Scores
 from losses import _entries
 
 
-class Scorer(Protocol):
+class Comparisons(Protocol):
     """What `load` of every protocol gives.
 
     Attributes:
@@ -44,8 +45,8 @@ class Scorer(Protocol):
     @property
     def primary(self) -> str: ...
 
-    def score(self, embeddings: np.ndarray) -> Scores:
-        """The figures of (N, D) embeddings; row i belongs to `images[i]`.
+    def score(self, embeddings: np.ndarray, scorer: Scorer | None = None) -> Scores:
+        """The figures of (N, D) embeddings, compared by `scorer` (None: cosine); row i belongs to `images[i]`.
 
         Raises:
             RequestError: not (N, D), or a number that is not finite.
@@ -58,7 +59,7 @@ def names() -> list[str]:
     return _entries.names(__name__)
 
 
-def create(name: str, root: str | Path | Mapping[str, str] = ".", **options: Any) -> Scorer:
+def create(name: str, root: str | Path | Mapping[str, str] = ".", **options: Any) -> Comparisons:
     """The protocol `name`, from the lists in the folder `root` (or from a mapping of file name -> text).
 
     Raises:

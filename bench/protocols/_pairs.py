@@ -8,6 +8,8 @@ import numpy as np
 
 from bench.errors import RequestError
 from bench.metrics import Rate, Roc, Sorted, far_name, fold_accuracy, jackknife_roc, person_clusters, rate_at_far
+from bench.metrics.similarity import Rows
+from bench.scorers import COSINE, Scorer
 from bench.scores import Clusters, Scores
 
 
@@ -83,10 +85,12 @@ def checked(embeddings: np.ndarray, images: Sequence[str], protocol: str) -> np.
             f"{int((~finite).sum())} of {len(array):,} embeddings for {protocol} hold nan or infinity, "
             f"the first is row {row} ({images[row]})"
         )
-    if array.dtype.itemsize > 4:  # squares of float64 can overflow; lengths do not matter
-        largest = np.abs(array).max(axis=1, keepdims=True)
-        array = array / np.where(largest > 0, largest, 1)
     return array
+
+
+def prepared(embeddings: np.ndarray, images: Sequence[str], protocol: str, scorer: Scorer | None) -> Rows:
+    """The embeddings, checked, as rows that `scorer` (None: cosine) scores."""
+    return (scorer or COSINE).prepare(checked(embeddings, images, protocol))
 
 
 def accuracy(name: str, scores: np.ndarray, pairs: Pairs) -> Scores:

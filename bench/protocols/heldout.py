@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from bench.errors import RequestError
-from bench.metrics import Shares, cosine, jackknife_mean
+from bench.metrics import Shares, jackknife_mean
+from bench.metrics.similarity import Rows, blocks, table
 from bench.protocols import _lists, _pairs
+from bench.scorers import Scorer
 from bench.scores import Scores
 
 FARS = (1e-1, 1e-2, 1e-3)
@@ -22,7 +24,7 @@ FEWEST_PEOPLE = 2 * FOLDS
 
 @dataclass(frozen=True, eq=False)
 class Heldout:
-    """All comparisons among some images; see `bench.protocols.Scorer`.
+    """All comparisons among some images; see `bench.protocols.Comparisons`.
 
     Genuine pairs: all, or a seeded sample of `most_genuine`. Impostor pairs: all, or a seeded sample of
     `most_impostor`. Accuracy has pairs of its own: within each of 10 person-disjoint folds as many impostor as genuine
@@ -69,14 +71,17 @@ class Heldout:
     def primary(self) -> str:
         return f"{self.name}/{'auc' if isinstance(self._in_folds, str) else 'accuracy'}"
 
-    def score(self, embeddings: np.ndarray) -> Scores:
+    def score(self, embeddings: np.ndarray, scorer: Scorer | None = None) -> Scores:
         """Accuracy, AUC, EER, TAR at FAR 0.1, 0.01 and 0.001, and rank-1.
+
+        Args:
+            scorer: how two embeddings are compared; without one by their cosine.
 
         Raises:
             RequestError: not (N, D), or a number that is not finite.
         """
-        rows = cosine.Vectors.of(_pairs.checked(embeddings, self.images, self.name))
-        scores = cosine.scores(rows, self._all_pairs.first, rows, self._all_pairs.second)
+        rows = _pairs.prepared(embeddings, self.images, self.name, scorer)
+        scores = rows.scores(self._all_pairs.first, rows, self._all_pairs.second)
         answer = _pairs.joined(
             self._accuracy(rows), _pairs.verification(self.name, scores, self._all_pairs, FARS), self._rank1(rows)
         )
@@ -85,19 +90,20 @@ class Heldout:
         answer.counts.update({"images": len(self.images), "people": len(set(self.people))})
         return answer
 
-    def _accuracy(self, rows: cosine.Vectors) -> Scores:
+    def _accuracy(self, rows: Rows) -> Scores:
         pairs = self._in_folds
         if isinstance(pairs, str):
             return Scores({}, undefined={f"{self.name}/{figure}": pairs for figure in ("accuracy", "accuracy_se")})
-        return _pairs.accuracy(self.name, cosine.scores(rows, pairs.first, rows, pairs.second), pairs)
+        return _pairs.accuracy(self.name, rows.scores(pairs.first, rows, pairs.second), pairs)
 
-    def _rank1(self, rows: cosine.Vectors) -> Scores:
+    def _rank1(self, rows: Rows) -> Scores:
         """Ties are those of the rounded scores; whole rows of the matrix of all scores at a time."""
         owner, alone = self._owner, np.bincount(self._owner)[self._owner] == 1
-        units = rows.unit(slice(None))
+        everything = slice(None)
+        gallery = rows.gallery(everything)
         hit = np.zeros(len(owner), bool)
-        for part in cosine.blocks(len(owner), len(owner)):
-            found = np.round(units[part] @ units.T, cosine.DECIMALS)
+        for part in blocks(len(owner), len(owner)):
+            found = table(rows, part, rows, everything, gallery)
             same = owner[part, None] == owner[None, :]
             others = np.where(same, -np.inf, found).max(axis=1)
             found[np.arange(len(found)), np.arange(part.start, part.stop)] = -np.inf

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from bench.errors import RequestError
-from bench.metrics import best_threshold, cosine
+from bench.metrics import best_threshold
+from bench.metrics.similarity import Rows
 from bench.protocols import _lists, _pairs
+from bench.scorers import Scorer
 from bench.scores import Scores
 
 FARS = (1e-1, 1e-2, 1e-3)
@@ -20,7 +22,7 @@ FARS = (1e-1, 1e-2, 1e-3)
 
 @dataclass(frozen=True, eq=False)
 class Lfw:
-    """Image pairs in folds; see `bench.protocols.Scorer`.
+    """Image pairs in folds; see `bench.protocols.Comparisons`.
 
     Attributes:
         pairs: the comparisons (rows of `images`).
@@ -43,26 +45,29 @@ class Lfw:
         known = len(np.unique(self.pairs.folds)) > 1 or self.train is not None
         return f"{self.name}/{'accuracy' if known else 'auc'}"
 
-    def score(self, embeddings: np.ndarray) -> Scores:
-        """Cosine of each pair; accuracy, AUC, EER and TAR at FAR 0.1, 0.01 and 0.001.
+    def score(self, embeddings: np.ndarray, scorer: Scorer | None = None) -> Scores:
+        """A score each pair; accuracy, AUC, EER and TAR at FAR 0.1, 0.01 and 0.001.
+
+        Args:
+            scorer: how two embeddings are compared; without one by their cosine.
 
         Raises:
             RequestError: not (N, D), or a number that is not finite.
         """
-        rows = cosine.Vectors.of(_pairs.checked(embeddings, self.images, self.name))
-        scores = cosine.scores(rows, self.pairs.first, rows, self.pairs.second)
+        rows = _pairs.prepared(embeddings, self.images, self.name, scorer)
+        scores = rows.scores(self.pairs.first, rows, self.pairs.second)
         answer = _pairs.joined(self._accuracy(rows, scores), _pairs.verification(self.name, scores, self.pairs, FARS))
         answer.counts["images"] = len(self.images)
         return answer
 
-    def _accuracy(self, rows: cosine.Vectors, scores: np.ndarray) -> Scores:
+    def _accuracy(self, rows: Rows, scores: np.ndarray) -> Scores:
         if len(np.unique(self.pairs.folds)) > 1:
             return _pairs.accuracy(self.name, scores, self.pairs)
         no_spread = {f"{self.name}/accuracy_se": "one set of pairs has no folds to take a standard error over"}
         if self.train is None:
             reason = "one set of pairs leaves none to choose the threshold on: give pairs=[train file, test file]"
             return Scores({}, undefined={f"{self.name}/accuracy": reason, **no_spread})
-        known = cosine.scores(rows, self.train.first, rows, self.train.second)
+        known = rows.scores(self.train.first, rows, self.train.second)
         right = (scores > best_threshold(known, self.train.same)) == self.pairs.same
         return Scores({f"{self.name}/accuracy": float(right.mean())}, undefined=no_spread)
 

@@ -25,6 +25,7 @@ from bench.metrics import (
     search,
 )
 from bench.protocols import _lists, _pairs
+from bench.scorers import COSINE, Scorer
 from bench.scores import Clusters, Scores
 
 FARS = (1e-3, 1e-4, 1e-5, 1e-6)
@@ -34,7 +35,7 @@ DEPTH = 100
 
 @dataclass(frozen=True, eq=False)
 class Megaface:
-    """Probes first, then distractors; see `bench.protocols.Scorer`.
+    """Probes first, then distractors; see `bench.protocols.Comparisons`.
 
     Attributes:
         probes: how many of `images` are probes.
@@ -63,8 +64,11 @@ class Megaface:
         """(probes,) the number of each probe's person, in the order of their names."""
         return np.unique(np.array(self.people[: self.probes]), return_inverse=True)[1]
 
-    def score(self, embeddings: np.ndarray) -> Scores:
+    def score(self, embeddings: np.ndarray, scorer: Scorer | None = None) -> Scores:
         """Rank-k over M(M-1) trials per identity, against distractors alone; TAR at FAR over probe x distractor.
+
+        Args:
+            scorer: how two embeddings are compared; without one by their cosine.
 
         Raises:
             RequestError: not (N, D), or a number that is not finite.
@@ -74,6 +78,7 @@ class Megaface:
         found = search(
             array[: self.probes], self.owner, array[self.probes :], self.sizes,
             order=order, clusters=self.clusters, depth=DEPTH, largest_far=max(FARS),
+            prepare=(scorer or COSINE).prepare,
         )  # fmt: skip
         answer = _pairs.joined(self._ranks(found), self._verification(found))
         answer.counts.update(self._counts(found))

@@ -4,15 +4,17 @@ Metrics: `ytf/accuracy` ... for the mean feature of a video's frames; `ytf-mean_
 otherwise. (Neither the center loss nor the CosFace paper says how frames are joined.)
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from bench.errors import RequestError
-from bench.metrics import cosine
+from bench.metrics.similarity import Rows, table
 from bench.protocols import _lists, _pairs
+from bench.scorers import Scorer
 from bench.scores import Scores
 
 FARS = (1e-1, 1e-2, 1e-3)
@@ -21,13 +23,13 @@ AGGREGATIONS = ("mean_feature", "mean_score", "max_score")
 
 @dataclass(frozen=True, eq=False)
 class Ytf:
-    """Video pairs in splits; see `bench.protocols.Scorer`.
+    """Video pairs in splits; see `bench.protocols.Comparisons`.
 
     Attributes:
         pairs: the comparisons (numbers of videos).
         videos: (V + 1,) where each video's frames begin in `images`, and the end.
-        aggregation: `mean_feature` (normalised frames averaged, cosine of the averages), `mean_score` or `max_score`
-            (over all pairs of frames).
+        aggregation: `mean_feature` (normalised frames averaged, cosine of the averages; of any other scorer the frames
+            as they are, the average scored as if it were one image), `mean_score` or `max_score` (over all pairs of frames).
     """
 
     name: str
@@ -58,14 +60,17 @@ class Ytf:
                 return f"the classes are unbalanced: split {fold} has {kinds}"
         return None
 
-    def score(self, embeddings: np.ndarray) -> Scores:
+    def score(self, embeddings: np.ndarray, scorer: Scorer | None = None) -> Scores:
         """One score a video pair; accuracy (balanced lists only), AUC, EER and TAR at FAR 0.1, 0.01 and 0.001.
+
+        Args:
+            scorer: how two embeddings are compared; without one by their cosine.
 
         Raises:
             RequestError: not (N, D), or a number that is not finite.
         """
-        rows = cosine.Vectors.of(_pairs.checked(embeddings, self.images, self.name))
-        scores = self._of_largest(rows) if self.aggregation == "max_score" else self._of_means(rows)
+        rows = _pairs.prepared(embeddings, self.images, self.name, scorer)
+        scores = self._of_videos(rows)
         answer = _pairs.joined(self._accuracy(scores), _pairs.verification(self.name, scores, self.pairs, FARS))
         answer.counts.update({"images": len(self.images), "videos": len(self.videos) - 1})
         return answer
@@ -75,25 +80,19 @@ class Ytf:
             return Scores({}, undefined={f"{self.name}/{figure}": reason for figure in ("accuracy", "accuracy_se")})
         return _pairs.accuracy(self.name, scores, self.pairs)
 
-    def _of_means(self, rows: cosine.Vectors) -> np.ndarray:
-        """From each video's mean of normalised frames: the mean cosine of all frame pairs is the means' dot product."""
-        frames = np.diff(self.videos)
-        means = np.stack([rows.unit(slice(*ends)).mean(axis=0) for ends in self._spans()])
-        if self.aggregation == "mean_score":
-            known = np.array([(rows.lengths[start:stop] > 0).any() for start, stop in self._spans()])
-            ones = cosine.Vectors(means, np.where(known & (frames > 0), 1.0, 0.0))
-            return cosine.scores(ones, self.pairs.first, ones, self.pairs.second)
-        joined = cosine.Vectors.of(means)
-        return cosine.scores(joined, self.pairs.first, joined, self.pairs.second)
+    def _of_videos(self, rows: Rows) -> np.ndarray:
+        """(n,) the score of each pair of videos."""
+        spans = list(pairwise(self.videos.tolist()))
+        if self.aggregation == "max_score":
+            return self._of_largest(rows, spans)
+        videos = rows.means(spans) if self.aggregation == "mean_feature" else rows.mean_scores(spans)
+        return videos.scores(self.pairs.first, videos, self.pairs.second)
 
-    def _of_largest(self, rows: cosine.Vectors) -> np.ndarray:
-        spans = list(self._spans())
-        units = [rows.unit(slice(*ends)) for ends in spans]
-        largest = [(units[a] @ units[b].T).max() for a, b in zip(self.pairs.first, self.pairs.second, strict=True)]
-        return cosine.rounded(np.array(largest), np.ones(len(largest)))
-
-    def _spans(self) -> Iterator[tuple[int, int]]:
-        return zip(self.videos[:-1].tolist(), self.videos[1:].tolist(), strict=True)
+    def _of_largest(self, rows: Rows, spans: list[tuple[int, int]]) -> np.ndarray:
+        parts = [slice(*ends) for ends in spans]
+        gallery = [rows.gallery(part) for part in parts]
+        sides = zip(self.pairs.first, self.pairs.second, strict=True)
+        return np.array([table(rows, parts[a], rows, parts[b], gallery[b]).max() for a, b in sides])
 
 
 def load(
