@@ -51,7 +51,20 @@ def sweep(
 ) -> None:
     """Tune, confirm, score and report a whole study; the same command continues one that was stopped."""
     _use(data)
-    _sweep(study, address, slots, allow_overlap)
+    _sweep(study, address, slots, allow_overlap, own_data=data is not None)
+
+
+@app.command()
+def ensemble(
+    study: StudyArgument,
+    address: AddressOption = "local",
+    data: DataOption = None,
+    slots: SlotsOption = None,
+    allow_overlap: OverlapOption = False,
+) -> None:
+    """DeepID2's pipeline: train a network for each patch, fuse, score and report, as the study's `ensemble` says."""
+    _use(data)
+    _sweep(study, address, slots, allow_overlap, own_data=data is not None, fused=True)
 
 
 @app.command()
@@ -120,7 +133,7 @@ def status(study: Annotated[str, typer.Argument(help="the study's name")], as_js
     if as_json:
         return _print(answer)
     for trial in answer["trials"]:
-        where = f"{trial['stage']:8} {trial['state']:9} {trial['backbone']}/{trial['loss']} seed {trial['seed']}"
+        where = f"{trial['stage']:8} {trial['state']:9} {trial['backbone']}/{trial['label']} seed {trial['seed']}"
         typer.echo(f"{trial['id']}  {where}")
     return None
 
@@ -240,12 +253,23 @@ def _use(data: Path | None) -> None:
     os.environ["FACEBENCH_DATA"] = str(data.resolve())
 
 
-def _sweep(study: str, address: str, slots: int | None, allow_overlap: bool = False) -> None:
+def _sweep(
+    study: str,
+    address: str,
+    slots: int | None,
+    allow_overlap: bool = False,
+    own_data: bool = False,
+    fused: bool = False,
+) -> None:
     import reports
     import sweeps
+    from reports import criteria
 
+    asked = sweeps.load(study, criteria=criteria.names(), own_data=own_data)
+    if fused and not asked.ensemble:
+        raise RequestError(f"study {asked.name!r} has no `ensemble`: add one, or run it with `facebench sweep {study}`")
     try:
-        folder = sweeps.sweep(study, address=address, slots=slots, allow_overlap=allow_overlap)
+        folder = sweeps.sweep(asked, address=address, slots=slots, allow_overlap=allow_overlap)
     except StudyIncomplete as error:
         typer.echo(f"report: {reports.write(error.folder)}")
         raise
@@ -253,21 +277,14 @@ def _sweep(study: str, address: str, slots: int | None, allow_overlap: bool = Fa
 
 
 def _names(what: str) -> list[str]:
-    if what == "losses":
-        import losses as room
-    elif what == "backbones":
-        import backbones as room  # type: ignore[no-redef]
-    elif what == "datasets":
-        from bench import datasets as room  # type: ignore[no-redef]
-    elif what == "protocols":
-        from bench import protocols as room  # type: ignore[no-redef]
-    elif what == "studies":
-        import sweeps
+    from importlib import import_module
 
-        return sweeps.shipped()
-    else:
-        raise RequestError(f"list takes losses, backbones, datasets, protocols or studies, got {what!r}")
-    return room.names()
+    if what == "studies":
+        return import_module("sweeps").shipped()
+    rooms = {"losses": "losses", "backbones": "backbones", "datasets": "bench.datasets", "protocols": "bench.protocols"}
+    if what not in rooms:
+        raise RequestError(f"list takes {', '.join(rooms)} or studies, got {what!r}")
+    return import_module(rooms[what]).names()
 
 
 def _study_folder(study: str, must_exist: bool = True) -> Path:

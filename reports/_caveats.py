@@ -1,6 +1,6 @@
 """What speaks against a study's own answer, found in its records."""
 
-from reports import _comparisons, _rows, _words
+from reports import _comparisons, _figures, _rows, _words
 from reports._study import Study
 from reports._tuning import epochs_by_loss
 
@@ -39,7 +39,7 @@ def _diverged(study: Study) -> list[str]:
     failed = [r for r in study.of("tuned", "again") if r.state == "failed" and r.kind != "error"]
     if not failed:
         return []
-    who = _words.listing(sorted({r.trial.loss for r in failed}))
+    who = _words.listing(sorted({r.trial.name for r in failed}))
     return [f"{_words.many(len(failed), 'confirmation run')} of {who} failed and counts in the means as chance."]
 
 
@@ -69,6 +69,8 @@ def _overlap(study: Study) -> list[str]:
     found: dict[str, set[str]] = {}
     for record in study.of(*_rows.ROLES):
         for protocol, score in record.scores.items():
+            if _figures.closed(protocol):
+                continue  # shares its people by definition; said beside its figures
             found.setdefault(score.get("overlap", {}).get("verdict", "unknown"), set()).add(protocol)
     said = []
     if found.get("allowed"):

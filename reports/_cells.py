@@ -13,6 +13,11 @@ from reports._study import Study
 CHANCE = (
     "Computed, not measured: accuracy, AUC and EER 50; TAR at a FAR is that FAR; rank-k with N distractors k / (N + 1)."
 )
+CLOSED_CHANCE = "Computed, not measured: a closed-set accuracy 100 / identities."
+CLOSED = (
+    "Closed set: unseen images of the identities that were trained on, so it says nothing of people that the network "
+    "never saw. The spread that stands for the identities is that over ten folds of these images."
+)
 _FAILED = "Contains runs that failed: each scores chance and stays in the mean."
 
 
@@ -51,12 +56,16 @@ def chance(study: Study, metric: str) -> html.Item:
     return html.Item(_words.percent(level) if level >= 0.001 else f"{100 * level:.1g}", level)
 
 
-def chance_name(notes: html.Footnotes) -> html.Item:
-    return html.Item(Markup("chance{}").format(notes.marks([CHANCE])), "chance")
+def chance_name(metrics: Sequence[str], notes: html.Footnotes) -> html.Item:
+    said = [CHANCE] * any(not _figures.closed(metric) for metric in metrics)
+    said += [CLOSED_CHANCE] * any(map(_figures.closed, metrics))
+    return html.Item(Markup("chance{}").format(notes.marks(said)), "chance")
 
 
 def overlap(study: Study, metric: str) -> str:
     """What is known of people or images shared by training and test, where it is not "none"."""
+    if _figures.closed(metric):
+        return CLOSED
     found = _rows.score_of(study, metric).get("overlap", {})
     verdict, detail = found.get("verdict", "unknown"), found.get("detail", "")
     if verdict == "none":

@@ -21,11 +21,11 @@ class Line:
 
 def against_reference(study: Study, metric: str) -> list[Line]:
     """Each tuned loss against the tuned reference on the same backbone: one family, under one Holm."""
-    references = {row.backbone: row for row in _rows.rows(study, "tuned") if row.loss == study.reference}
+    references = {row.backbone: row for row in _rows.rows(study, "tuned") if row.label == study.reference}
     lines = [
         _line(study, metric, row, references[row.backbone])
         for row in _rows.rows(study, "tuned")
-        if row.loss != study.reference and row.backbone in references
+        if row.label != study.reference and row.backbone in references
     ]
     corrected = iter(holm_family([line.comparison for line in lines if line.comparison]))
     return [Line(one.row, one.against, next(corrected)) if one.comparison else one for one in lines]
@@ -33,11 +33,11 @@ def against_reference(study: Study, metric: str) -> list[Line]:
 
 def against_itself(study: Study, metric: str) -> list[Line]:
     """The A/A rows: the reference on other seeds against the reference; no part of the family, so not corrected."""
-    tuned = {(row.backbone, row.loss): row for row in _rows.rows(study, "tuned")}
+    tuned = {(row.backbone, row.label): row for row in _rows.rows(study, "tuned")}
     lines = [
-        _line(study, metric, row, tuned[row.backbone, row.loss])
+        _line(study, metric, row, tuned[row.backbone, row.label])
         for row in _rows.rows(study, "again")
-        if (row.backbone, row.loss) in tuned
+        if (row.backbone, row.label) in tuned
     ]
     return [Line(one.row, one.against, holm_family([one.comparison])[0]) if one.comparison else one for one in lines]
 
@@ -51,7 +51,7 @@ def ranks(study: Study, metric: str) -> dict[tuple[str, str], tuple[int, int]]:
         if cell.sample is None or cell.marks:
             return {}
         samples[cell.sample.name] = cell.sample
-        keys[cell.sample.name] = row.backbone, row.loss
+        keys[cell.sample.name] = row.backbone, row.label
     try:
         found = rank_ranges(samples, higher_is_better=_figures.higher_is_better(metric))
     except RequestError:

@@ -14,6 +14,11 @@ def bare(metric: str) -> str:
     return metric.rpartition("/")[2]
 
 
+def closed(metric: str) -> bool:
+    """Whether a figure (or a protocol's name) is of unseen images of the identities that were trained on."""
+    return metric.partition("/")[0] == "closed"
+
+
 def higher_is_better(metric: str) -> bool:
     return bare(metric).partition("_")[0] not in LOWER_IS_BETTER
 
@@ -21,10 +26,13 @@ def higher_is_better(metric: str) -> bool:
 def chance(metric: str, counts: Mapping[str, Any]) -> float | None:
     """What scores drawn at random would reach, computed and not measured; None where it is not known.
 
-    Accuracy, AUC and EER 0.5; TAR at a FAR is that FAR; rank-k with N distractors k / (N + 1), N being the number in
-    the figure's name (`rank1_at_1000`), else the number of distractors that the protocol counted.
+    Closed-set accuracies 1 / identities. Accuracy, AUC and EER 0.5; TAR at a FAR is that FAR; rank-k with N distractors
+    k / (N + 1), N being the number in the figure's name (`rank1_at_1000`), else the number of distractors that the
+    protocol counted.
     """
     name = bare(metric)
+    if closed(metric):
+        return 1 / int(counts["identities"]) if counts.get("identities") else None
     if re.match(r"(accuracy|auc|eer)($|_)", name) and not name.endswith("_se"):
         return 0.5
     if found := re.match(r"tar_at_far_(.+)$", name):
@@ -45,14 +53,15 @@ def title(metric: str) -> str:
         at = re.match(r"_at_(\d+)$", found[2])
         rest = f", {int(at[1]):,} distractors" if at else found[2].replace("_", " ")
         return f"rank-{found[1]}{rest}"
-    return {"auc": "AUC", "eer": "EER"}.get(name, name.replace("_", " "))
+    return {"auc": "AUC", "eer": "EER", "nearest": "1\N{NON-BREAKING HYPHEN}NN accuracy"}.get(
+        name, name.replace("_", " ")
+    )
 
 
 def protocol_title(protocol: str) -> str:
     """`lfw` -> `LFW`; names that are no abbreviation stay as they are."""
-    return {"lfw": "LFW", "ytf": "YTF", "megaface": "MegaFace-style", "ijb": "IJB", "heldout": "held-out"}.get(
-        protocol, protocol
-    )
+    known = {"lfw": "LFW", "ytf": "YTF", "megaface": "MegaFace-style", "ijb": "IJB"}
+    return (known | {"heldout": "held-out", "closed": "closed-set"}).get(protocol, protocol)
 
 
 def full_title(metric: str) -> str:

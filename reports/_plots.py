@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, told apart by colour-blind readers; its black is the ink, its yellow is too pale for paper.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# The last four were chosen to stay apart from those and one another under deuteranopia and protanopia.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6A3FC8", "#7A3B1D", "#405560", "#B0B8A0")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5, 1, 1.5, 1, 1.5)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 INK = "#010203"  # stands for `currentColor` until the SVG is written: Matplotlib knows no such colour
 GREY = "#808080"
+DPI = 220  # of what is drawn with `rasterized=True`
 _STYLE: Any = {
     "svg.hashsalt": "facebench",
     "svg.fonttype": "none",
@@ -43,26 +45,28 @@ _STYLE: Any = {
 
 
 def panels(
-    rows: int, columns: int, *, height: float = 2.7, width: float = 10.2, **options: Any
+    rows: int, columns: int, *, height: float = 2.7, width: float = 10.2, compress: bool = False, **options: Any
 ) -> "tuple[Figure, list[list[Axes]]]":
-    """A figure of rows x columns axes in the report's style; `height` of a row and `width` of all in inches."""
+    """A figure of rows x columns axes in the report's style; `height` of a row and `width` of all in inches.
+
+    `compress` moves panels of a fixed aspect together, where they would stand apart in a figure that is too wide or high.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     with mpl.rc_context(_STYLE):
-        figure = Figure(
-            figsize=(width, height * rows), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08, wspace=0.03)
-        )
+        layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08, wspace=0.03, compress=compress)
+        figure = Figure(figsize=(width, height * rows), layout=layout)
         axes = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, axes.tolist()
 
 
 def style(index: int) -> dict[str, Any]:
-    """Colour, dashes and marker of the index-th line: no two of the first six share any of colour and marker."""
+    """Colour, dashes and marker of the index-th line: ten colours, and other dashes when they come again."""
     return {
         "color": COLOURS[index % len(COLOURS)],
-        "linestyle": DASHES[index % len(DASHES)],
+        "linestyle": DASHES[(index + index // len(COLOURS)) % len(DASHES)],
         "marker": MARKERS[index % len(MARKERS)],
     }
 
@@ -98,9 +102,8 @@ def svg(figure: "Figure", name: str, description: str) -> Markup:
 
     buffer = io.StringIO()
     with mpl.rc_context(_STYLE):
-        figure.savefig(
-            buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        )
+        none = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, dpi=DPI, metadata=none)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

@@ -18,18 +18,22 @@ ROLES = ("tuned", "default", "again", "untrained")
 
 @dataclass(frozen=True)
 class Row:
-    """The runs of one (backbone, loss) in one role."""
+    """The runs of one (backbone, label) in one role; the label is the loss where the study gave no other name."""
 
     backbone: str
-    loss: str
+    label: str
     role: str
     records: tuple[Record, ...]
 
     @property
+    def loss(self) -> str:
+        return self.records[0].trial.loss
+
+    @property
     def name(self) -> str:
-        """The row in messages and tables: the loss, and what it is if not the tuned one."""
+        """The row in messages and tables: the label, and what it is if not the tuned one."""
         suffix = {"tuned": "", "default": ", untuned default", "again": " again (A/A)"}
-        return "untrained network" if self.role == "untrained" else self.loss + suffix[self.role]
+        return "untrained network" if self.role == "untrained" else self.label + suffix[self.role]
 
     def done(self, state: str) -> list[Record]:
         """The runs in this state; one that an error ended (of the machine, not of the training) is in none."""
@@ -50,16 +54,23 @@ def rows(study: Study, role: str | None = None) -> list[Row]:
     """All rows that have a trial, tuned ones first, each role ordered by the primary figure, best first."""
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in study.of(*ROLES):
-        groups.setdefault((record.trial.role, record.trial.backbone, record.trial.loss), []).append(record)
-    found = [Row(backbone, loss, part, tuple(group)) for (part, backbone, loss), group in groups.items()]
+        groups.setdefault((record.trial.role, record.trial.backbone, record.trial.name), []).append(record)
+    found = [Row(backbone, name, part, tuple(group)) for (part, backbone, name), group in groups.items()]
     metric = primary(study)
 
     def order(row: Row) -> tuple[int, float, str, str]:
         sample = cell(study, row, metric).sample if metric else None
         sign = -1 if _figures.higher_is_better(metric) else 1
-        return ROLES.index(row.role), sign * sample.mean if sample else float("inf"), row.backbone, row.loss
+        return ROLES.index(row.role), sign * sample.mean if sample else float("inf"), row.backbone, row.label
 
     return [row for row in sorted(found, key=order) if role in (None, row.role)]
+
+
+def in_order(study: Study, role: str) -> list[Row]:
+    """The rows of a role in the order of the study file; what it does not name comes last, by name."""
+    named = [str(name) for name in study.facts.get("losses", ())]
+    place = {name: position for position, name in enumerate(named)}
+    return sorted(rows(study, role), key=lambda row: (row.backbone, place.get(row.label, len(named)), row.label))
 
 
 def label(study: Study, name: str, backbone: str) -> str:

@@ -46,13 +46,18 @@ class Study(Sequence[Record]):
 
     @property
     def reference(self) -> str:
-        """The loss that every other is compared with."""
+        """The label (the loss where there is no other) that every other row is compared with."""
         return str(self.facts.get("reference") or "softmax")
 
     @property
     def objective(self) -> str:
         """The development figure that tuning maximised."""
         return str(self.facts.get("objective") or "dev/accuracy")
+
+    @property
+    def searched(self) -> bool:
+        """Whether the losses were tuned; a study file without `tune` confirms them as it sets them."""
+        return self.facts.get("tune", "unknown") is not None
 
     def settings(self, part: str) -> dict[str, Any]:
         """What the study file said of `tune` or `confirm`; empty where that is not known."""

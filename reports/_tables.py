@@ -15,19 +15,23 @@ if TYPE_CHECKING:
 def board(study: Study) -> "pd.DataFrame":
     """One row a leaderboard row, chance last; figures are fractions.
 
-    Columns: `rank_low`, `rank_high`, `backbone`, `loss`, `role`, `seeds`, `failed`, `hyperparameters` (JSON), for each
-    figure `<metric>` (mean), `.sd` (over seeds), `.n`, `.se` (one run's, from the identities), `.low`, `.high` (95 %),
-    `.note` (why it is missing or not ranked), and the cost, averaged over seeds.
+    Columns: `rank_low`, `rank_high`, `backbone`, `loss`, `label` (where the study has labels), `role`, `seeds`,
+    `failed`, `hyperparameters` (JSON), for each figure `<metric>` (mean), `.sd` (over seeds), `.n`, `.se` (one run's,
+    from the identities), `.low`, `.high` (95 %), `.note` (why it is missing or not ranked), and the cost, averaged over
+    seeds.
     """
     import pandas as pd
 
     metrics = [metric for protocol in _rows.protocols(study) for metric in _rows.figures(study, protocol)]
     ranks = _comparisons.ranks(study, _rows.primary(study)) if metrics else {}
-    table = [_line(study, row, metrics, ranks) for row in _rows.rows(study)]
-    chance: dict[str, Any] = {"loss": "chance", "role": "chance"}
+    rows = _rows.rows(study)
+    table = [_line(study, row, metrics, ranks) for row in rows]
+    chance: dict[str, Any] = {"loss": "chance", "label": "chance", "role": "chance"}
     for metric in metrics:
         chance[metric] = _figures.chance(metric, _rows.score_of(study, metric).get("counts", {}))
     found = pd.DataFrame([*table, chance] if metrics else table)
+    if all(row.label == row.loss for row in rows):
+        found = found.drop(columns="label", errors="ignore")
     whole = ["rank_low", "rank_high", "seeds", "failed", *[f"{metric}.n" for metric in metrics]]
     return found.astype({column: "Int64" for column in whole if column in found})
 
@@ -35,12 +39,13 @@ def board(study: Study) -> "pd.DataFrame":
 def _line(
     study: Study, row: _rows.Row, metrics: list[str], ranks: dict[tuple[str, str], tuple[int, int]]
 ) -> dict[str, Any]:
-    low, high = ranks.get((row.backbone, row.loss), (None, None)) if row.role == "tuned" else (None, None)
+    low, high = ranks.get((row.backbone, row.label), (None, None)) if row.role == "tuned" else (None, None)
     line: dict[str, Any] = {
         "rank_low": low,
         "rank_high": high,
         "backbone": row.backbone,
         "loss": row.loss,
+        "label": row.label,
         "role": row.role,
     }
     failed = len(row.done("failed"))
@@ -86,12 +91,12 @@ def markdown(study: Study) -> str:
         "backbone",
         "seeds",
         *[f"{_figures.full_title(m)} %" for m in leading],
-        "tuned hyper-parameters",
+        "tuned hyper-parameters" if study.searched else "hyper-parameters",
     ]
     ranks = _comparisons.ranks(study, _rows.primary(study)) if leading else {}
     lines = [head, ["---:", "---", "---", "---:", *["---:"] * len(leading), "---"]]
     for row in _rows.rows(study):
-        span = ranks.get((row.backbone, row.loss)) if row.role == "tuned" else None
+        span = ranks.get((row.backbone, row.label)) if row.role == "tuned" else None
         cells = [_rows.cell(study, row, metric).sample for metric in leading]
         figures = [_words.plus_minus(sample.mean, sample.spread) if sample else _words.DASH for sample in cells]
         done = len(row.done("finished")) + len(row.done("failed"))

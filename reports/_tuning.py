@@ -12,7 +12,7 @@ def searches(study: Study) -> dict[Key, list[Record]]:
     """(backbone, loss) -> the trials of its search, in order."""
     found: dict[Key, list[Record]] = {}
     for record in study.of("search"):
-        found.setdefault((record.trial.backbone, record.trial.loss), []).append(record)
+        found.setdefault((record.trial.backbone, record.trial.name), []).append(record)
     return {key: sorted(group, key=lambda r: r.trial.number) for key, group in sorted(found.items())}
 
 

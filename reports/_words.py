@@ -28,6 +28,20 @@ def plus_minus(mean: float, spread: float, places: int = 2) -> str:
     return percent(mean, places) + (f" ± {percent(spread, places)}" if math.isfinite(spread) else "")
 
 
+def measure(mean: float, spread: float = math.nan) -> str:
+    """`12.3 ± 0.4`: a quantity in its own unit. One digit of the spread, two where that would be 1; without a spread
+    three of the quantity."""
+    if not math.isfinite(mean):
+        return DASH
+    known = math.isfinite(spread) and spread > 0
+    first, _, exponent = f"{spread if known else abs(mean):.0e}".partition("e")
+    places = (first == "1" if known else 2) - int(exponent)
+    if places > 6:  # too small for decimals
+        return f"{mean:.1e}" + (f" ± {spread:.0e}" if known else "")
+    shown = [f"{number:,.{max(places, 0)}f}" for number in (mean, spread) if math.isfinite(number)]
+    return " ± ".join(shown).replace("-", MINUS)
+
+
 def p(value: float) -> str:
     return "< .001" if value < 0.001 else f"{value:.3f}".lstrip("0") if value < 1 else "1"
 

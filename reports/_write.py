@@ -45,14 +45,15 @@ def page(study: Study, *, sections: Iterable[str] | None = None) -> str:
         RequestError: a section is unknown.
     """
     wanted = [(name, _sections.find(name)) for name in (_sections.names() if sections is None else sections)]
-    shown = [{"name": name, "title": _sections.title(name), "html": module.render(study)} for name, module in wanted]
+    found = [{"name": name, "title": _sections.title(name), "html": module.render(study)} for name, module in wanted]
+    shown = [section for section in found if section["html"]]  # nothing to say: it is about another kind of study
     template = _markup.environment().get_template("report.html.j2")
     return template.render(title=study.name, lead=_lead(study), sections=shown)
 
 
 def _lead(study: Study) -> str:
     """What was compared, in a line."""
-    losses = _words.listing(list(dict.fromkeys(record.trial.loss for record in study)))
+    losses = _words.listing(list(dict.fromkeys(record.trial.name for record in study)))
     nets = _words.listing(list(dict.fromkeys(record.trial.backbone for record in study)))
     data = _words.listing(sorted({str(record.trial.data.get("name", "unknown")) for record in study}))
     return f"{losses}, on {nets}, trained on {data}; {_words.many(len(study), 'trial')}."

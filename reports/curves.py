@@ -31,6 +31,8 @@ def render(records: Study) -> Markup:
     for protocol in _rows.protocols(records):
         lines = [(row, [curves[protocol] for curves in kept[id(row)] if curves.get(protocol)]) for row in rows]
         parts += _figure(records, protocol, [(row, runs) for row, runs in lines if runs])
+    if not parts and any(map(_figures.closed, _rows.protocols(records))):
+        return Markup("")  # a closed-set test has no curves
     if not parts:
         return html.paragraph("No curves yet: no confirmation run has kept any.")
     return html.join([html.paragraph(_CAPTION, kind="note"), *parts])
@@ -54,23 +56,23 @@ def _figure(study: Study, protocol: str, lines: list[tuple[Row, list[dict[str, C
                 draw(
                     ax,
                     found,
-                    {"label": _rows.label(study, row.name, row.backbone), **styles[row.role, row.backbone, row.loss]},
+                    {"label": _rows.label(study, row.name, row.backbone), **styles[row.role, row.backbone, row.label]},
                 )
     _plots.legend(figure, flat[: len(kinds)])
     title = _figures.protocol_title(protocol)
     name = f"curves-{protocol}"
-    return [html.heading(title), html.figure(_plots.svg(figure, name, f"Curves of every tuned loss on {title}"))]
+    return [html.heading(title), html.figure(_plots.svg(figure, name, f"Curves of every loss on {title}"))]
 
 
 def _styles(study: Study, rows: Sequence[Row]) -> dict[tuple[str, str, str], dict[str, Any]]:
     """The reference first, then by name: a loss looks the same in every figure of a report."""
     tuned = sorted(
-        {(row.backbone, row.loss) for row in _rows.rows(study, "tuned")}, key=lambda k: (k[1] != study.reference, k)
+        {(row.backbone, row.label) for row in _rows.rows(study, "tuned")}, key=lambda k: (k[1] != study.reference, k)
     )
     grey = {"color": _plots.GREY, "linestyle": ":", "marker": None}
     return {
-        (row.role, row.backbone, row.loss): (
-            grey if row.role == "untrained" else _plots.style(tuned.index((row.backbone, row.loss)))
+        (row.role, row.backbone, row.label): (
+            grey if row.role == "untrained" else _plots.style(tuned.index((row.backbone, row.label)))
         )
         for row in rows
     }

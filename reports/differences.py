@@ -8,7 +8,7 @@ from reports._comparisons import Line
 from reports._study import Study
 
 TITLE = "Differences"
-ORDER = 30
+ORDER = 21
 _METHOD = (
     "Two-way t interval over training seeds and test identities, which are crossed: SE² is the variance over seeds of "
     "both losses plus the variance over identities of their difference, with Satterthwaite's degrees of freedom. "
@@ -16,6 +16,7 @@ _METHOD = (
     "significant is called a tie, which is no proof of equality: the last column is the true difference that would "
     "have been found with 80 % power at p < .05, not corrected either."
 )
+_CLOSED = "On a closed set the ten folds of its test images stand in for the test identities."
 _AGAIN = (
     "The A/A row compares the reference with itself on other seeds, outside the family and without correction. It must "
     "be a tie; by construction about one such row in twenty is not."
@@ -30,14 +31,21 @@ def render(records: Study) -> Markup:
     """The declared family on the primary figure, then the same table, without a verdict, for the other protocols."""
     metric = _rows.primary(records)
     if not metric or not any(row.done("finished") for row in _rows.rows(records, "tuned")):
-        return html.paragraph("No comparison yet: the tuned losses have no test figures.")
+        return html.paragraph(f"No comparison yet: the {_tuned(records)}losses have no test figures.")
     if not _comparisons.against_reference(records, metric):
-        return html.paragraph(f"No comparison: no other tuned loss stands beside the reference {records.reference}.")
-    parts = [_table(records, metric, declared=True), html.paragraph(_METHOD, _AGAIN, kind="note")]
+        return html.paragraph(
+            f"No comparison: no other {_tuned(records)}loss stands beside the reference {records.reference}."
+        )
+    method = [_METHOD, *[_CLOSED] * _figures.closed(metric), _AGAIN]
+    parts = [_table(records, metric, declared=True), html.paragraph(*method, kind="note")]
     others = [m for p in _rows.protocols(records) if (m := _rows.leading_figure(records, p)) and m != metric]
     if others:
         parts += [html.heading("The same on the other protocols"), html.paragraph(_SHARED, kind="note")]
     return html.join([*parts, *[_table(records, other, declared=False) for other in others]])
+
+
+def _tuned(study: Study) -> str:
+    return "tuned " if study.searched else ""
 
 
 def _table(study: Study, metric: str, *, declared: bool) -> Markup:

@@ -43,7 +43,7 @@ def _line(record: Record) -> list[html.Shown]:
     return [
         html.identifier(trial.id),
         html.Item(trial.role, trial.role),
-        html.Item(trial.loss, trial.loss),
+        html.Item(trial.name, trial.name),
         html.Item(trial.backbone, trial.backbone),
         html.Item(record.kind, record.kind),
         html.Item(str(trial.seed), trial.seed),

@@ -29,7 +29,7 @@ def _table(study: Study, protocol: str) -> Markup:
         ]
         for block in _cells.blocks(_rows.rows(study))
     ]
-    bodies[-1].append([_cells.chance_name(notes), *[_cells.chance(study, metric) for metric in metrics]])
+    bodies[-1].append([_cells.chance_name(metrics, notes), *[_cells.chance(study, metric) for metric in metrics]])
     leading = _rows.leading_figure(study, protocol)
     counts = _cells.counted(study, leading)
     said = ["% ± standard deviation over seeds.", f"Counted: {counts}." if counts else "", "Protocol version"]

@@ -36,6 +36,8 @@ def render(records: Study) -> Markup:
     """One row of panels a search, one panel a hyper-parameter that it varied."""
     varied = {key: _varied(trials) for key, trials in _tuning.searches(records).items()}
     varied = {key: names for key, names in varied.items() if names}
+    if not varied and not records.searched:
+        return Markup("")
     if not varied:
         return html.paragraph("No tuning trials: nothing was searched in this study.")
     return html.join([html.paragraph(_CAPTION, kind="note"), *[_figure(records, *entry) for entry in varied.items()]])
@@ -58,7 +60,7 @@ def _figure(study: Study, key: tuple[str, str], names: Sequence[str]) -> Markup:
     )
     for ax in axes[0][len(names) :]:
         ax.set_visible(False)
-    winner = next((row for row in _rows.rows(study, "tuned") if (row.backbone, row.loss) == key), None)
+    winner = next((row for row in _rows.rows(study, "tuned") if (row.backbone, row.label) == key), None)
     chosen = _tuning.parameters(winner.records[0]) if winner else {}
     for name, ax in zip(names, axes[0], strict=False):
         _panel(ax, study, trials, name, chosen.get(name))

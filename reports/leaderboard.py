@@ -46,7 +46,7 @@ def render(records: Study) -> Markup:
     bodies[-1].append(
         [
             html.Item(_words.DASH),
-            _cells.chance_name(notes),
+            _cells.chance_name(leading, notes),
             html.Item(_words.DASH),
             *[_cells.chance(records, m) for m in leading],
         ]
@@ -67,12 +67,12 @@ def _title(study: Study, metric: str, notes: html.Footnotes) -> Markup:
 
 
 def _rank(row: Row, ranks: dict[tuple[str, str], tuple[int, int]]) -> html.Item:
-    span = ranks.get((row.backbone, row.loss)) if row.role == "tuned" else None
+    span = ranks.get((row.backbone, row.label)) if row.role == "tuned" else None
     return html.Item(_words.ranks(span), span[0]) if span else html.Item(_words.DASH)
 
 
 def _who(row: Row) -> html.Item:
-    detail = [row.backbone]
+    detail = [row.backbone] + [row.loss] * (row.label != row.loss)
     if row.role in ("tuned", "default"):
         detail += [_words.settings(_cells.chosen(row))]
     if row.role == "default":
@@ -100,7 +100,7 @@ def _axis(study: Study, rows: Sequence[Row], metric: str) -> _Axis:
     samples = [(row, sample) for row in rows if (sample := _rows.cell(study, row, metric).sample)]
     inside = [sample for row, sample in samples if row.role in ("tuned", "again")] or [sample for _, sample in samples]
     edges = [edge for sample in inside for edge in (*level_interval(sample), sample.mean)]
-    reference = [s.mean for row, s in samples if row.role == "tuned" and row.loss == study.reference]
+    reference = [s.mean for row, s in samples if row.role == "tuned" and row.label == study.reference]
     places = _words.digits(sample.within for _, sample in samples)
     low, high = html.span(edges)
     return _Axis(max(low, 0.0), min(high, 1.0), reference[0] if len(reference) == 1 else math.nan, places)

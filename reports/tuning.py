@@ -20,6 +20,8 @@ _SETTINGS = ("trials", "epochs", "sampler", "pruner")
 def render(records: Study) -> Markup:
     """The budget in training epochs, then a panel of learning curves for each search."""
     searches = _tuning.searches(records)
+    if not searches and not records.searched:
+        return Markup("")
     if not searches:
         return html.paragraph("No tuning trials: every loss ran with the hyper-parameters it was given.")
     return html.join([_settings(records), _budget(records, searches), _learning(records, searches)])
@@ -44,7 +46,7 @@ def _budget(study: Study, searches: dict[_tuning.Key, list[Record]]) -> Markup:
     higher = _figures.higher_is_better(study.objective)
     body = []
     for (backbone, loss), trials in searches.items():
-        again = [r for r in study.of("finalist") if (r.trial.backbone, r.trial.loss) == (backbone, loss)]
+        again = [r for r in study.of("finalist") if (r.trial.backbone, r.trial.name) == (backbone, loss)]
         ended = [_tuning.reached(r, study.objective) for r in trials if r.state == "finished"]
         best = (max if higher else min)([x for x in ended if x == x], default=None)
         states = [sum(r.state == state for r in trials) for state in ("finished", "pruned", "failed")]

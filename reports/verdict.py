@@ -105,9 +105,10 @@ def scope(study: Study) -> str:
     data = _words.listing(sorted({str(record.trial.data.get("name", "unknown")) for record in records}))
     nets = _words.listing(sorted({record.trial.backbone for record in records}))
     budget = study.settings("tune").get("budget_epochs")
-    search = f"one search of {_words.count(budget)} epochs a loss" if budget else "one search a loss"
+    search = f"tuned by one search of {_words.count(budget)} epochs a loss" if budget else "tuned by one search a loss"
+    chosen = search if study.searched else "set in the study file"
     epochs = _words.listing(sorted({str(record.trial.epochs) for record in records}), "or")
     return (
-        f"All of this holds for these losses as tuned by {search}, with {nets} trained for {epochs} epochs on {data}, "
+        f"All of this holds for these losses as {chosen}, with {nets} trained for {epochs} epochs on {data}, "
         "and not for the losses as such, larger data or longer training."
     )

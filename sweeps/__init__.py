@@ -17,6 +17,13 @@ def sweep(study: str | Path, **options: Any) -> Path:
     return sweep(study, **options)
 
 
+def load(study: str | Path, **options: Any) -> Any:
+    """A study file, read and checked, as `sweep` takes it too; see `sweeps.reading.load`."""
+    from sweeps.reading import load
+
+    return load(study, **options)
+
+
 def shipped() -> list[str]:
     """The names of the studies that come with facebench."""
     from sweeps.reading import shipped

@@ -1,4 +1,4 @@
-"""One (backbone, loss) of a study, from its search to its confirmation: which trial it wants next, and what it learns."""
+"""A backbone under an entry of `losses`, from its search to its confirmation: which trial it wants next, what it learns."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -6,7 +6,8 @@ from statistics import fmean
 
 from bench.plain import Trial
 from bench.record import Record
-from sweeps import plan
+from sweeps import ensemble, plan
+from sweeps.ensemble import Fusion
 from sweeps.study import Study
 from sweeps.tuner import Tuner
 
@@ -15,46 +16,55 @@ class Cell:
     """The stages search -> finalists -> confirm; the untuned default rows wait for nothing.
 
     The search spends `trials * epochs` training epochs, those of pruned and failed trials counted by what they trained:
-    it asks for trials until what is left cannot hold another whole one.
+    it asks for trials until what is left cannot hold another whole one. A cell without a tuner confirms what the study
+    says, at once; of an ensemble it trains the networks (`confirm`) and then has them fused (`fuse`).
 
     Attributes:
-        stage: `search`, `finalists`, `confirm` or `done`.
+        label: the entry of the study's `losses`.
+        stage: `search`, `finalists`, `confirm`, `fuse` or `done`.
         spent: training epochs of the search so far.
-        winner: the search trial that was chosen.
+        winner: the search trial that was chosen; None where nothing is searched.
         trouble: why nothing more comes of the cell, or "".
         refused: whether that is because the request is wrong.
     """
 
-    def __init__(self, study: Study, backbone: str, loss: str, tuner: Tuner):
+    def __init__(self, study: Study, backbone: str, label: str, tuner: Tuner | None):
         self.study = study
         self.backbone = backbone
-        self.loss = loss
-        self.stage = "search"
+        self.label = label
+        self.stage = "search" if tuner else "confirm"
         self.spent = 0
         self.winner: Trial | None = None
         self.trouble = ""
         self.refused = False
         self.running: set[Trial] = set()
         self.started = 0
-        self._tuner = tuner
+        self._search = tuner
         self._figures: dict[int, list[float]] = {}
         self._searched: dict[int, Trial] = {}
         self._failed = 0
-        self._tune = deque(plan.search(study, backbone, loss, k.number, k.params) for k in tuner.known())
+        known = tuner.known() if tuner else ()
+        self._tune = deque(plan.search(study, backbone, label, k.number, k.params) for k in known)
+        self._fusions: deque[Fusion] = deque()
+        if study.ensemble:
+            self._tune.extend(ensemble.networks(study, backbone, label))
+            self._fusions.extend(ensemble.fusions(study, backbone, label))
+        elif not tuner:
+            self._confirm(plan.fixed(study, backbone, label))
         # The untrained network comes first: what is wrong with data, protocols or network shows in it within seconds.
-        first = loss == study.reference and study.untrained
+        first = label == study.reference and study.untrained
         self._first = deque(plan.untrained(study, backbone) if first else [])
-        self._free = deque(plan.defaults(study, backbone, loss))
+        self._free = deque(plan.defaults(study, backbone, label))
 
     @property
     def name(self) -> str:
-        return f"{self.backbone}/{self.loss}"
+        return f"{self.backbone}/{self.label}"
 
     def want(self) -> Trial | None:
         """The next trial to start; None: nothing before a running one has ended."""
         if not self._first and not self._tune and self.stage == "search" and self._may_ask():
             asked = self._tuner.ask()
-            self._tune.append(plan.search(self.study, self.backbone, self.loss, asked.number, asked.params))
+            self._tune.append(plan.search(self.study, self.backbone, self.label, asked.number, asked.params))
         trial = next((queue.popleft() for queue in (self._first, self._tune, self._free) if queue), None)
         if trial is not None:
             self.running.add(trial)
@@ -62,6 +72,14 @@ class Cell:
             if trial.role == "search":
                 self._searched[trial.number] = trial
         return trial
+
+    def fusion(self) -> Fusion | None:
+        """The next ensemble to fuse; None: there is none, or its networks are still in training."""
+        if self.stage != "fuse" or not self._fusions:
+            return None
+        found = self._fusions.popleft()
+        self.running.add(found.trial)
+        return found
 
     def heard(self, trial: Trial, epoch: int, figure: float | None) -> bool:
         """A running trial's development figure after its `epoch` (from 1); True: prune it."""
@@ -90,15 +108,21 @@ class Cell:
         self.trouble = reason
         self.refused = True
         self.stage = "done"
-        for queue in (self._first, self._tune, self._free):
+        for queue in (self._first, self._tune, self._free, self._fusions):
             queue.clear()
 
     @property
     def done(self) -> bool:
         return self.stage == "done" and not self.running
 
+    @property
+    def _tuner(self) -> Tuner:
+        """The tuner, for whoever knows that something is searched."""
+        assert self._search is not None
+        return self._search
+
     def _may_ask(self) -> bool:
-        tune = self.study.tune
+        tune = self.study.tuning
         reserved = sum(t.epochs for t in self.running if t.role == "search")
         if self._failed >= tune.trials or self.spent + reserved + tune.epochs > plan.budget(self.study):
             return False
@@ -110,12 +134,14 @@ class Cell:
             return
         if self.stage == "search" and not self._may_ask():
             self.stage = "finalists"
-            for number in self._ranked()[: self.study.tune.finalists]:
+            for number in self._ranked()[: self.study.tuning.finalists]:
                 self._tune.extend(plan.finalists(self.study, self._searched[number]))
         if self.stage == "finalists" and not self._tune:
             self.stage = "confirm"
             self._choose()
         if self.stage == "confirm" and not (self._first or self._tune or self._free or self.running):
+            self.stage = "fuse" if self._fusions else "done"
+        if self.stage == "fuse" and not (self._fusions or self.running):
             self.stage = "done"
 
     def _choose(self) -> None:
@@ -125,9 +151,12 @@ class Cell:
             return
         most = max(len(figures) for figures in self._figures.values())
         self.winner = self._searched[self._ranked([n for n, f in self._figures.items() if len(f) == most])[0]]
-        self._tune.extend(plan.confirm(self.study, self.winner, "tuned"))
-        if self.loss == self.study.reference and self.study.again:
-            self._tune.extend(plan.confirm(self.study, self.winner, "again"))
+        self._confirm(self.winner)
+
+    def _confirm(self, chosen: Trial) -> None:
+        self._tune.extend(plan.confirm(self.study, chosen, "tuned"))
+        if self.label == self.study.reference and self.study.again:
+            self._tune.extend(plan.confirm(self.study, chosen, "again"))
 
     def _ranked(self, numbers: Sequence[int] | None = None) -> list[int]:
         """Search trials by their mean figure, the best first; the earlier trial on a tie."""

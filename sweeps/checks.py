@@ -1,78 +1,82 @@
-"""Whether the names in a study exist: losses and their hyper-parameters, backbones, the data set, protocols."""
+"""Whether the names in a study exist: losses, backbones, the data set, protocols, acceptance criteria."""
 
 import inspect
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterator, Sequence, Set
 from types import ModuleType
 from typing import Any
 
-from sweeps.study import Key, Study
+import numpy as np
+
+from bench.errors import RequestError
+from bench.images import Faces
+from sweeps import ensemble_checks, loss_checks, plan
+from sweeps.mistake import Key
+from sweeps.study import Study
 
 Wrong = tuple[Key, str]
 
 
-def wrong(study: Study) -> Iterator[Wrong]:
-    """Each mistake as (key, what is wrong and what is accepted)."""
-    yield from _losses(study)
+def wrong(study: Study, criteria: Collection[str] | None = None) -> Iterator[Wrong]:
+    """Each mistake as (key, what is wrong and what is accepted).
+
+    Args:
+        criteria: the acceptance criteria that there are; None: they are not checked.
+    """
+    yield from loss_checks.wrong(study)
     yield from _backbones(study)
+    yield from _supervised(study)
+    yield from _scorers(study)
     yield from _data(study)
     yield from _protocols(study)
-    if study.augment:
-        yield from _augment(study)
+    yield from _augment(study)
+    yield from _criteria(study, criteria)
+    yield from ensemble_checks.wrong(study)
 
 
 def openable(study: Study) -> None:
     """Open the data set and the lists of every protocol, before an hour of tuning and not after it.
 
     Raises:
-        RequestError: a file is missing, or an option unknown.
+        RequestError: a file is missing, an option unknown, there is nothing to score, or the data have too few images of
+            an identity for the batches that a loss asks for.
     """
     from bench import datasets, scoring
 
     options = dict(study.data)
-    datasets.load(options.pop("name"), **options)
+    faces = datasets.load(options.pop("name"), **options)
+    test = closed_test(study, faces)
+    if not test.any() and (not study.protocols or _closed(study.primary)):
+        wanted = f"primary is {study.primary!r}" if study.protocols else "`protocols` is empty"
+        raise RequestError(
+            f"study {study.name!r}: {wanted}, and data set {study.data['name']!r} as it is asked for has no closed-set "
+            "test: name a test protocol, data with test images of the identities that are trained on, or `closed_every`"
+        )
     for entry in (*study.protocols, *study.display):
         scoring.open_protocol(entry)
+    labels = faces.labels[~test]
+    for label in study.losses:
+        _batches(study, label, labels)
+    ensemble_checks.fitting(study, len(labels))
 
 
-def _losses(study: Study) -> Iterator[Wrong]:
+def closed_test(study: Study, faces: Faces) -> np.ndarray:
+    """(N,) bool: the images of the closed-set test, as every trial of the study sets them aside."""
+    from bench import material
+
+    return material._closed_test(faces, study.closed_every)
+
+
+def _batches(study: Study, label: str, labels: np.ndarray) -> None:
+    """Whether identities with these (N,) labels can make the batches of an entry of `losses`; the trial knows for sure."""
     import losses
+    from bench import batches
 
-    known = losses.names()
-    for name, loss in study.losses.items():
-        if name not in known:
-            # An alias would be tuned and reported as a loss of its own.
-            hint = f"; {name!r} is called {losses.canonical(name)!r} here" if losses.canonical(name) in known else ""
-            yield ("losses", name), f"no loss {name!r}{hint}; there is: {', '.join(known)}"
-            continue
-        for key, value in loss.fixed.items():
-            if says := _hyper(name, key, value):
-                yield ("losses", name, "fixed", key), says
-        for key, limits in loss.search.items():
-            if says := _hyper(name, key, limits.low) or _hyper(name, key, limits.high):
-                yield ("losses", name, "search", key), says
-        for key in sorted(set(loss.search) & set(loss.fixed)):
-            yield ("losses", name, "fixed", key), f"{key!r} is both searched and fixed: keep one"
-    if study.reference not in study.losses:
-        yield ("reference",), f"{study.reference!r} is not among the losses of this study: {', '.join(study.losses)}"
-
-
-def _hyper(loss: str, key: str, value: Any) -> str:
-    """What is wrong with one hyper-parameter of a loss, or ""."""
-    import losses
-
-    takes = [name.removesuffix("_steps") + "_fraction" * name.endswith("_steps") for name in losses.defaults(loss)]
-    if key not in takes:
-        # Pruning must know which share of the run a warm-up takes.
-        hint = f"; give {key.removesuffix('_steps')}_fraction, a share of the run" if key.endswith("_steps") else ""
-        return f"loss {loss!r} has no hyper-parameter {key!r} in a study{hint}; it has: {', '.join(takes) or 'none'}"
-    if key.endswith("_fraction") and f"{key.removesuffix('fraction')}steps" in losses.defaults(loss):
-        right = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-        return "" if right else f"got {value!r}, expected a number between 0 and 1, a share of the run"
+    trial = plan.fixed(study, next(iter(study.backbones)), label)
     try:
-        losses.create(loss, 2, 4, **{key: value})
-    except (ValueError, TypeError) as error:
-        return str(error)
-    return ""
+        count = trial.images_per_identity or losses.images_per_identity(trial.loss)
+        batches.check(labels, trial.batch_size, count)
+    except ValueError as error:
+        raise RequestError(f"study {study.name!r}, losses.{label}: {error}") from error
 
 
 def _backbones(study: Study) -> Iterator[Wrong]:
@@ -93,8 +97,35 @@ def _backbones(study: Study) -> Iterator[Wrong]:
             yield ("backbones", name), says
 
 
-def _network(study: Study, name: str, options: dict[str, Any]) -> str:
-    """What a backbone says against its options, or ""; no pretrained weights are fetched for that."""
+def _supervised(study: Study) -> Iterator[Wrong]:
+    """Names of submodules that a backbone does not have."""
+    asked: dict[Key, list[str]] = {("supervise",): study.supervise}
+    for label, entry in study.losses.items():
+        asked["losses", label, "trial", "supervise"] = entry.trial.supervise or []
+    for key, stages in asked.items():
+        for name, options in study.backbones.items():
+            if stages and (says := _network(study, name, options, stages)):
+                yield key, f"backbone {name!r}: {says}"
+
+
+def _scorers(study: Study) -> Iterator[Wrong]:
+    """Scorers that there are not, or options that they do not take."""
+    from bench import scorers
+
+    asked: list[tuple[Key, str, dict[str, Any]]] = [((), study.scorer, study.scorer_options)]
+    for label, entry in study.losses.items():
+        if entry.trial.scorer or entry.trial.scorer_options is not None:
+            trial = plan.fixed(study, next(iter(study.backbones)), label)
+            asked.append((("losses", label, "trial"), trial.scorer, dict(trial.scorer_options)))
+    for key, scorer, options in asked:
+        try:
+            scorers.check(scorer, options)
+        except RequestError as error:
+            yield (*key, "scorer_options" if scorer in scorers.DEFAULTS else "scorer"), str(error)
+
+
+def _network(study: Study, name: str, options: dict[str, Any], stages: Sequence[str] = ()) -> str:
+    """What a backbone says against its options or `stages`, or ""; no pretrained weights are fetched for that."""
     import torch
 
     import backbones
@@ -103,7 +134,8 @@ def _network(study: Study, name: str, options: dict[str, Any]) -> str:
     size = (study.image_size, study.image_size)
     with torch.random.fork_rng():
         try:
-            backbones.create(name, study.embedding_dim, study.channels, size, **options | weights)
+            network = backbones.create(name, study.embedding_dim, study.channels, size, **options | weights)
+            backbones.supervised(network, stages, study.embedding_dim, study.channels, size)
         except (ValueError, TypeError) as error:
             return str(error)
     return ""
@@ -125,12 +157,17 @@ def _protocols(study: Study) -> Iterator[Wrong]:
                 yield from _entry((part, i, "data"), entry["data"], datasets, "protocol", "data set")
     names = [str(entry["name"]) for entry in study.protocols if "name" in entry]
     # `ytf-mean_score/accuracy` is a figure of ytf.
-    if study.primary and study.primary.partition("/")[0].partition("-")[0] not in names:
+    if study.primary and not _closed(study.primary) and study.primary.partition("/")[0].partition("-")[0] not in names:
         yield (
             ("primary",),
             f"{study.primary!r} is no figure of this study's protocols: expected one that begins with "
-            f"{' or '.join(f'{name}/' for name in names)}",
+            f"{' or '.join(f'{name}/' for name in names or ['closed'])}",
         )
+
+
+def _closed(primary: str | None) -> bool:
+    """Whether a metric is a figure of the data set's own closed-set test."""
+    return primary is not None and primary.startswith("closed/")
 
 
 def _entry(
@@ -158,3 +195,11 @@ def _augment(study: Study) -> Iterator[Wrong]:
             yield ("augment", name), f"no augmentation {name!r}; there is: {', '.join(DEFAULTS)}"
         elif not 0 <= value <= 1:
             yield ("augment", name), f"got {value:g}, expected a number between 0 and 1"
+
+
+def _criteria(study: Study, known: Collection[str] | None) -> Iterator[Wrong]:
+    for i, name in enumerate(study.criteria):
+        if known is not None and name not in known:
+            yield ("criteria", i), f"no acceptance criterion {name!r}; there is: {', '.join(sorted(known))}"
+        elif name in study.criteria[:i]:
+            yield ("criteria", i), f"{name!r} is listed twice"

@@ -9,7 +9,9 @@ from bench import ledger, record
 from bench.errors import RequestError, TrialFailed
 from bench.plain import Progress, Result, Trial
 from bench.record import Record
+from sweeps import ensemble
 from sweeps.cell import Cell
+from sweeps.ensemble import Fusion
 from sweeps.progress import Board
 from sweeps.study import Study
 from sweeps.window import Window
@@ -24,7 +26,7 @@ class Driver:
     Args:
         study: what is asked.
         folder: the study's folder; each trial has one below it.
-        cells: one per (backbone, loss).
+        cells: one per backbone and entry of `losses`.
         workers: what runs trials.
         window: is told of every change of a record.
         board: the live display.
@@ -49,6 +51,11 @@ class Driver:
             self._fill()
             self.board.tick()
             yield
+        for cell in self.cells:
+            while fusion := cell.fusion():
+                self._fuse(cell, fusion)
+                self.board.tick()
+                yield
 
     def _fill(self) -> None:
         """Start trials while there are slots: of the cell with the fewest running, then the fewest started."""
@@ -84,6 +91,15 @@ class Driver:
         self.board.started(trial)
         self.workers.submit(trial, str(folder))
         self.window.send(folder)
+
+    def _fuse(self, cell: Cell, fusion: Fusion) -> None:
+        """Make an ensemble of finished networks, in this process: nothing is trained."""
+        folder = record.start(fusion.trial, self.folder)
+        self._owner[fusion.trial] = cell
+        if (folder / "record.json").exists():
+            self._settle(fusion.trial, record.read(folder), replayed=True)
+        else:
+            self._hear(fusion.trial, ensemble.fuse(fusion, self.folder))
 
     def _hear(self, trial: Trial, event: Progress | Result | Exception) -> None:
         folder = self.folder / trial.id
@@ -124,7 +140,7 @@ class Driver:
     def _prune(self, trial: Trial) -> None:
         self.workers.cancel(trial)
         folder = self.folder / trial.id
-        reason = f"after epoch {self._epochs[trial]} by the {self.study.tune.pruner} pruner"
+        reason = f"after epoch {self._epochs[trial]} by the {self.study.tuning.pruner} pruner"
         record.finish(folder, "pruned", reason)
         self._settle(trial, record.read(folder))
 

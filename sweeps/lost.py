@@ -7,7 +7,7 @@ from bench import record
 from bench.record import Record
 from sweeps.study import Study
 
-Place = tuple[str, str]  # backbone, loss
+Place = tuple[str, str]  # backbone, entry of the study's `losses`
 SHOWN = ("untrained", "default", "tuned", "again")  # the roles that are rows of the report
 
 
@@ -43,10 +43,10 @@ def again(folder: Path) -> list[Place]:
     """
     groups: dict[Place, list[Record]] = {}
     for known in record.read_study(folder):
-        groups.setdefault((known.trial.backbone, known.trial.loss), []).append(known)
+        groups.setdefault((known.trial.backbone, known.trial.name), []).append(known)
     begun_anew = []
     for place, group in groups.items():
-        roles = set(SHOWN)
+        roles = {*SHOWN, "patch"}
         if not any(known.trial.role in ("tuned", "again") for known in group):
             roles.add("finalist")
         ended = [k for k in group if k.trial.role == "search" and k.state not in ("waiting", "running")]

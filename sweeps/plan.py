@@ -14,25 +14,27 @@ _WEIGHT_DECAY = {"sgd": ("log", 5e-5, 5e-3), "adamw": ("log", 1e-3, 0.3)}
 # Each role draws from a range of seeds of its own: what was tuned on is never confirmed on, and no two rows share a run.
 _SEEDS = {"search": 0, "finalist": 1, "tuned": 1000, "default": 2000, "again": 3000, "untrained": 4000}
 
+RATES = ("learning_rate", "weight_decay")  # hyper-parameters of the training that an entry of `losses` may fix
+
 Space = dict[str, tuple[str, float, float]]
 
 
-def space(study: Study, loss: str) -> Space:
-    """What is searched for a loss: hyper-parameter -> (`log` or `linear`, low, high), sorted by name.
+def space(study: Study, label: str) -> Space:
+    """What is searched for an entry of `losses`: hyper-parameter -> (`log` or `linear`, low, high), sorted by name.
 
-    The learning rate and the weight decay always; of the loss's own `SPACE` what is not fixed, `scale` only where asked.
+    The learning rate, the weight decay and the loss's own `SPACE`, less what is fixed; `scale` only where asked.
     """
     import losses
 
-    own = losses.space(loss)
-    asked = study.losses[loss]
-    found = {key: limits for key, limits in own.items() if key != "scale" and key not in asked.fixed}
-    found |= {key: _limits(limits, own.get(key)) for key, limits in asked.search.items()}
-    shared = study.tune.search
+    own = losses.space(study.loss(label))
+    asked = study.losses[label]
+    shared = study.tuning.search
     optimizer = study.train.optimizer
+    found = {key: limits for key, limits in own.items() if key != "scale"}
+    found |= {key: _limits(limits, own.get(key)) for key, limits in asked.search.items()}
     found["learning_rate"] = _limits(shared.learning_rate, _LEARNING_RATE[optimizer])
     found["weight_decay"] = _limits(shared.weight_decay, _WEIGHT_DECAY[optimizer])
-    return dict(sorted(found.items()))
+    return {key: limits for key, limits in sorted(found.items()) if key not in asked.fixed}
 
 
 def _limits(asked: Range | None, usual: tuple[str, float, float] | None) -> tuple[str, float, float]:
@@ -43,20 +45,28 @@ def _limits(asked: Range | None, usual: tuple[str, float, float] | None) -> tupl
     return kind, asked.low, asked.high
 
 
-def search(study: Study, backbone: str, loss: str, number: int, found: Mapping[str, float]) -> Trial:
+def fixed(study: Study, backbone: str, label: str) -> Trial:
+    """A confirmation trial of an entry of `losses` with what its `fixed` says and nothing else."""
+    own = dict(study.losses[label].fixed)
+    rates = {key: float(own.pop(key)) for key in RATES if key in own}
+    return replace(_base(study, backbone, label), loss_options=Options(own), **rates)  # type: ignore[arg-type]
+
+
+def search(study: Study, backbone: str, label: str, number: int, found: Mapping[str, float]) -> Trial:
     """The tuning trial `number` with the hyper-parameters that the tuner found; all search trials share one seed."""
-    own = {key: value for key, value in found.items() if key not in ("learning_rate", "weight_decay")}
+    start = fixed(study, backbone, label)
+    own = {key: value for key, value in found.items() if key not in RATES}
     return replace(
-        _base(study, backbone, loss),
+        start,
         stage="tune",
         role="search",
         number=number,
         seed=seed(study, "search", 0),
-        loss_options=Options(dict(study.losses[loss].fixed) | own),
-        learning_rate=found["learning_rate"],
-        weight_decay=found["weight_decay"],
+        loss_options=Options(dict(start.loss_options) | own),
+        learning_rate=found.get("learning_rate", start.learning_rate),
+        weight_decay=found.get("weight_decay", start.weight_decay),
         holdout=study.holdout,
-        epochs=study.tune.epochs,
+        epochs=study.tuning.epochs,
         protocols=(),
         allow_overlap=False,  # no test to overlap with: the search stays the same whatever the study allows
     )
@@ -64,15 +74,15 @@ def search(study: Study, backbone: str, loss: str, number: int, found: Mapping[s
 
 def finalists(study: Study, trial: Trial) -> list[Trial]:
     """A search trial's repetitions on the further development seeds."""
-    seeds = [seed(study, "finalist", i) for i in range(study.tune.finalist_seeds)]
+    seeds = [seed(study, "finalist", i) for i in range(study.tuning.finalist_seeds)]
     return [replace(trial, role="finalist", seed=value) for value in seeds]
 
 
-def confirm(study: Study, winner: Trial, role: str) -> list[Trial]:
-    """The winner's configuration on fresh seeds (`tuned`), or on others again (`again`), scored on the test protocols."""
+def confirm(study: Study, chosen: Trial, role: str) -> list[Trial]:
+    """A configuration on fresh seeds (`tuned`), or on others again (`again`), scored on the test protocols."""
     return [
         replace(
-            winner,
+            chosen,
             stage="confirm",
             role=role,
             number=i,
@@ -81,14 +91,15 @@ def confirm(study: Study, winner: Trial, role: str) -> list[Trial]:
             epochs=study.confirm.epochs,
             protocols=_protocols(study),
             allow_overlap=study.allow_overlap,
+            keep=tuple(study.keep),
         )
         for i in range(study.confirm.seeds)
     ]
 
 
-def defaults(study: Study, backbone: str, loss: str) -> list[Trial]:
+def defaults(study: Study, backbone: str, label: str) -> list[Trial]:
     """The untuned rows: the loss's own defaults and the training's, scored on the test protocols."""
-    base = replace(_base(study, backbone, loss), stage="default", role="default")
+    base = replace(_base(study, backbone, label), stage="default", role="default")
     count = study.confirm.seeds if study.default_seeds is None else study.default_seeds
     return [replace(base, number=i, seed=seed(study, "default", i)) for i in range(count)]
 
@@ -101,25 +112,25 @@ def untrained(study: Study, backbone: str) -> list[Trial]:
 
 def seed(study: Study, role: str, index: int) -> int:
     """The seed of run `index` of a role; development and confirmation seeds come from disjoint ranges."""
-    return study.tune.seed * 10_000 + _SEEDS[role] + index
+    return (study.tune.seed if study.tune else 0) * 10_000 + _SEEDS[role] + index
 
 
 def budget(study: Study) -> int:
     """The training epochs that the search of one (backbone, loss) may spend."""
-    return study.tune.trials * study.tune.epochs
+    return study.tuning.trials * study.tuning.epochs
 
 
-def first_pruning_step(study: Study, loss: str) -> int:
+def first_pruning_step(study: Study, label: str) -> int:
     """The first epoch after which a trial may be pruned: warm-up and annealing are over and one whole epoch was trained."""
-    fixed = study.losses[loss].fixed
-    shares = [float(value) for key, value in fixed.items() if key.endswith("_fraction")]
-    shares += [limits.high for key, limits in study.losses[loss].search.items() if key.endswith("_fraction")]
-    return math.ceil(max([study.train.warmup, *shares]) * study.tune.epochs) + 1
+    asked = study.losses[label]
+    shares = [float(value) for key, value in asked.fixed.items() if key.endswith("_fraction")]
+    shares += [limits.high for key, limits in asked.search.items() if key.endswith("_fraction")]
+    return math.ceil(max([study.train.warmup, *shares]) * study.tuning.epochs) + 1
 
 
-def _base(study: Study, backbone: str, loss: str) -> Trial:
+def _base(study: Study, backbone: str, label: str) -> Trial:
     """A confirmation trial of the untuned loss; the other trials change what differs."""
-    train = study.train
+    train, loss = study.train, study.loss(label)
     return Trial(
         study=study.name,
         data=Options(study.data),
@@ -129,11 +140,11 @@ def _base(study: Study, backbone: str, loss: str) -> Trial:
         backbone_options=Options(study.backbones[backbone]),
         embedding_dim=study.embedding_dim,
         loss=loss,
+        label=label if label != loss else "",
         image_size=study.image_size,
         crop=study.crop,
         channels=study.channels,
         epochs=study.confirm.epochs,
-        batch_size=train.batch_size,
         optimizer=train.optimizer,
         learning_rate=train.learning_rate,
         weight_decay=train.weight_decay,
@@ -145,7 +156,23 @@ def _base(study: Study, backbone: str, loss: str) -> Trial:
         flip=study.flip,
         protocols=_protocols(study),
         allow_overlap=study.allow_overlap,
+        closed_every=study.closed_every,
+        **_own(study, label),
     )
+
+
+def _own(study: Study, label: str) -> dict[str, Any]:
+    """The fields of a trial that an entry of `losses` may set for itself."""
+    own = study.losses[label].trial
+    # Another scorer's options would be none of its own.
+    usual = study.scorer_options if own.scorer in (None, study.scorer) else {}
+    return {
+        "batch_size": own.batch_size or study.train.batch_size,
+        "images_per_identity": own.images_per_identity or study.images_per_identity,
+        "supervise": tuple(study.supervise if own.supervise is None else own.supervise),
+        "scorer": own.scorer or study.scorer,
+        "scorer_options": Options(usual if own.scorer_options is None else own.scorer_options),
+    }
 
 
 def _protocols(study: Study) -> tuple[Options, ...]:
@@ -156,7 +183,8 @@ def plain(study: Study) -> dict[str, Any]:
     """The facts of a study that a report needs."""
     return {
         "name": study.name,
-        "losses": list(study.losses),
+        "losses": list(study.rows),
+        "labels": {row: study.loss(label) for row, label in study.rows.items()},
         "backbones": list(study.backbones),
         "reference": study.reference,
         "primary": study.primary,
@@ -164,6 +192,8 @@ def plain(study: Study) -> dict[str, Any]:
         "protocols": study.protocols,
         "display": study.display,
         "confirm": study.confirm.model_dump(),
-        "tune": study.tune.model_dump() | {"budget_epochs": budget(study)},
+        "tune": study.tune.model_dump() | {"budget_epochs": budget(study)} if study.tune else None,
+        "criteria": study.criteria,
+        "published": study.published,
         "file": study.model_dump(),
     }

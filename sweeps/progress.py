@@ -52,8 +52,8 @@ class Board:
         if cell.trouble and cell.name not in self._troubles:
             self._troubles.add(cell.name)
             self.say(f"{cell.name}: {cell.trouble}")
-        elif cell.stage == "done":
-            self.say(f"{cell.name}: done")
+        elif cell.stage == "done" or self.study.tune is None:
+            self.say(f"{cell.name}: {cell.stage}")
         else:
             self.say(f"{cell.name}: {cell.stage} (best {self.study.objective} so far {_figure(cell.best())})")
 
@@ -90,7 +90,8 @@ class Board:
         )
         left = self.left()
         eta = f" [{_time(left)} left]" if left is not None else ""
-        return f"{cell.name}: {trial.role} {trial.number} (seed {trial.seed}) {known.state}{tail}{eta}"
+        what = trial.name if trial.patches else f"{trial.role} {trial.number}"
+        return f"{cell.name}: {what} (seed {trial.seed}) {known.state}{tail}{eta}"
 
 
 class LiveBoard(Board):
@@ -136,13 +137,18 @@ class LiveBoard(Board):
 
         left = self.left()
         caption = f"about {_time(left)} left" if left is not None else "starting"
-        table = Table(title=f"study {self.study.name}", caption=f"best {self.study.objective}; {caption}")
-        for column in ("backbone", "loss", "stage", "running", "finished", "pruned", "failed", "best"):
+        searched = self.study.tune is not None
+        table = Table(
+            title=f"study {self.study.name}", caption=f"best {self.study.objective}; {caption}" if searched else caption
+        )
+        counted = ("running", "finished", "pruned", "failed", "best") if searched else ("running", "finished", "failed")
+        for column in ("backbone", "loss", "stage", *counted):
             table.add_column(column, justify="left" if column in ("backbone", "loss", "stage") else "right")
         for cell in self.cells:
             states = self.states[cell.name]
-            counts = [str(len(cell.running)), *(str(states[s]) for s in ("finished", "pruned", "failed"))]
-            table.add_row(cell.backbone, cell.loss, cell.stage, *counts, _figure(cell.best()))
+            told = {**{state: str(states[state]) for state in counted}, "running": str(len(cell.running))}
+            told["best"] = _figure(cell.best())
+            table.add_row(cell.backbone, cell.label, cell.stage, *(told[column] for column in counted))
         return table
 
 
@@ -154,13 +160,15 @@ def board(study: Study, cells: list[Cell], stream: TextIO | None = None) -> Boar
 
 def _epochs(study: Study, cell: Cell) -> int:
     """All training epochs that a cell is going to spend."""
-    tune, confirm = study.tune, study.confirm
-    rows = 1 + (cell.loss == study.reference and study.again)
-    untuned = confirm.seeds if study.default_seeds is None else study.default_seeds
-    finalists = min(tune.finalists, tune.trials) * tune.finalist_seeds * tune.epochs
     if cell.trouble:
         return 0
-    return plan.budget(study) + finalists + (rows * confirm.seeds + untuned) * confirm.epochs
+    tune, confirm = study.tune, study.confirm
+    if study.ensemble:
+        return confirm.seeds * study.ensemble.counts[-1] * confirm.epochs
+    rows = 1 + (cell.label == study.reference and study.again)
+    untuned = confirm.seeds if study.default_seeds is None else study.default_seeds
+    searched = plan.budget(study) + min(tune.finalists, tune.trials) * tune.finalist_seeds * tune.epochs if tune else 0
+    return searched + (rows * confirm.seeds + untuned) * confirm.epochs
 
 
 def _figure(value: float | None) -> str:

@@ -3,15 +3,29 @@
 import hashlib
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from bench.errors import RequestError
-from sweeps import checks
-from sweeps.study import Key, Mistake, Study, validated
+from sweeps import checks, given
+from sweeps.mistake import Key, Mistake
+from sweeps.study import Own, Study, validated
 
 SHIPPED = Path(__file__).parent / "studies"
+_LATER = (
+    "images_per_identity",
+    "supervise",
+    "scorer",
+    "scorer_options",
+    "keep",
+    "criteria",
+    "published",
+    "closed_every",
+    "ensemble",
+)
 
 
 class _Loader(yaml.SafeLoader):
@@ -28,8 +42,12 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
-def load(study: str | Path) -> Study:
-    """The study in a yaml file, or the shipped one of that name.
+def load(study: str | Path, *, criteria: Collection[str] | None = None, own_data: bool = False) -> Study:
+    """The study in a yaml file, or the shipped one of that name; where its `given` files are there, the study on them.
+
+    Args:
+        criteria: the acceptance criteria that there are; None: the study's are not checked.
+        own_data: whether the `given` files must be there (`sweeps.given`).
 
     Raises:
         RequestError: no such study, no UTF-8 text, or a mistake in it: the sentence names the file, the line, the key
@@ -49,11 +67,11 @@ def load(study: str | Path) -> Study:
             f"study file {path} is not UTF-8 text (byte {error.start} is {error.object[error.start]:#04x}): "
             "save it as UTF-8"
         ) from error
-    return parse(text, str(path))
+    return parse(text, str(path), criteria=criteria, own_data=own_data)
 
 
-def parse(text: str, file: str) -> Study:
-    """The study in a yaml text; `file` is how errors call it."""
+def parse(text: str, file: str, *, criteria: Collection[str] | None = None, own_data: bool = False) -> Study:
+    """The study in a yaml text; `file` is how errors call it, the rest is as in `load`."""
     try:
         root = yaml.compose(text, _Loader)
         value = yaml.load(text, _Loader)
@@ -62,21 +80,44 @@ def parse(text: str, file: str) -> Study:
     if not isinstance(value, dict):
         raise RequestError(f"study file {file} must be a mapping with the keys {', '.join(Study.model_fields)}")
     lines = _lines(root, file)
+    study = _checked(value, lines, file, criteria)
+    if study.given is None:
+        return study
+    # Checked whether its files are there or not: a mistake in it shall not wait for them.
+    other = _checked(given.applied(value), lines, file, criteria, inside=("given",))
+    if other.name == study.name:
+        where = _where(("name",), lines, file, ("given",))
+        raise RequestError(f"{where}: the study on other data needs a name of its own, got {other.name!r}")
+    return other if given.holds(study, own_data) else study
+
+
+def _checked(
+    value: dict[str, Any], lines: dict[Key, int], file: str, criteria: Collection[str] | None, inside: Key = ()
+) -> Study:
+    """The study in plain data, every name in it known; what stands `inside` a part of the file is wrong there."""
     try:
         study = validated(value)
+        for key, wrong in checks.wrong(study, criteria):
+            raise Mistake(key, wrong)
     except Mistake as error:
-        raise RequestError(f"{_where(error.key, lines, file)}: {error}") from None
-    for key, wrong in checks.wrong(study):
-        raise RequestError(f"{_where(key, lines, file)}: {wrong}")
+        raise RequestError(f"{_where(error.key, lines, file, inside)}: {error}") from None
     return study
 
 
 def digest(study: Study) -> str:
     """A hash of all that the study file says (comments and the order of keys do not matter).
 
-    All but `allow_overlap`, which may be given after a refusal that came of its lack.
+    All but `allow_overlap`, which may be given after a refusal that came of its lack. Keys that came later count only
+    where they are used: the runs of before go on.
     """
     said = study.model_dump() | {"allow_overlap": False}
+    for key in _LATER:
+        if said[key] == Study.model_fields[key].default:
+            del said[key]
+    for entry in said["losses"].values():
+        for key, unused in (("loss", None), ("trial", Own().model_dump())):
+            if entry[key] == unused:
+                del entry[key]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -110,7 +151,13 @@ def _dotted(key: Key) -> str:
     return ".".join(map(str, key))
 
 
-def _where(key: Key, lines: dict[Key, int], file: str) -> str:
-    """File, line and key; the line of the nearest enclosing key where the key itself is not in the file."""
-    line = next((lines[key[:n]] for n in range(len(key), 0, -1) if key[:n] in lines), 1)
-    return f"study file {file}, line {line}, key {_dotted(key)!r}"
+def _where(key: Key, lines: dict[Key, int], file: str, inside: Key = ()) -> str:
+    """File, line and key; the line of the nearest enclosing key where the key itself is not in the file.
+
+    Of a key that the part `inside` has too, it is the one in there.
+    """
+    for n in range(len(key), 0, -1):
+        for place in ((*inside, *key[:n]), key[:n]):
+            if place in lines:
+                return f"study file {file}, line {lines[place]}, key {_dotted((*place, *key[n:]))!r}"
+    return f"study file {file}, line 1, key {_dotted(key)!r}"

@@ -3,7 +3,7 @@
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from bench import places, record
 from bench.errors import RequestError, StudyIncomplete, TrialFailed
 from bench.locks import alone
-from sweeps import checks, lost, plan, reading, sheets, tuner
+from sweeps import checks, given, lost, plan, reading, sheets, tuner
 from sweeps.cell import Cell
 from sweeps.driver import Driver
 from sweeps.progress import board
@@ -30,6 +30,8 @@ def sweep(
     command: str | None = None,
     stream: TextIO | None = None,
     run: Run | None = None,
+    criteria: Collection[str] | None = None,
+    own_data: bool = False,
 ) -> Path:
     """Run a study, or go on with it where it stood.
 
@@ -41,6 +43,9 @@ def sweep(
         command: what the user typed, for the record.
         stream: where progress is shown; None: stderr.
         run: stands in for `bench.trial.run` in tests.
+        criteria: the acceptance criteria that there are, for the study file to be checked against; None: not checked.
+        own_data: whether the data folder was named for this very call: a study that has a `given` part then runs on the
+            files in it or not at all.
 
     Returns:
         The study's folder, `runs/<study>/`.
@@ -51,7 +56,9 @@ def sweep(
             written.
         KeyboardInterrupt: it was stopped (Ctrl-C or SIGTERM); the same call goes on with it.
     """
-    asked = study if isinstance(study, Study) else reading.load(study)
+    asked = study if isinstance(study, Study) else reading.load(study, criteria=criteria, own_data=own_data)
+    if line := given.line(asked):
+        print(line, file=stream or sys.stderr, flush=True)
     if allow_overlap:
         asked = asked.model_copy(update={"allow_overlap": True})
     if run is None:
@@ -59,12 +66,12 @@ def sweep(
     folder = places.study_folder(asked.name)
     folder.mkdir(parents=True, exist_ok=True)
     with alone(folder):
-        store = tuner.storage(asked.storage or f"sqlite:///{places.runs() / 'optuna.db'}")
+        store = _storage(asked)
         if facts := _known(asked, folder):
             asked = lost.overlap(asked, folder)
             facts["file"] = asked.model_dump()
             for place in lost.again(folder):
-                if tuner.exists(name := _search(asked, *place), store):
+                if store and tuner.exists(name := _search(asked, *place), store):
                     tuner.forget(name, store)
         else:
             facts = _begin(asked, folder, command, store)
@@ -139,7 +146,7 @@ def _begin(study: Study, folder: Path, command: str | None, store: Any) -> dict[
     """
     path = folder / "study.json"
     ours = path.exists() and json.loads(path.read_text())["file"]["storage"] == study.storage  # begun, came to no trial
-    for place in _places(study):
+    for place in _places(study) if store else ():
         if tuner.exists(name := _search(study, *place), store):
             if study.storage and not ours:
                 raise RequestError(
@@ -174,27 +181,34 @@ def _save(driver: Driver, facts: dict[str, Any], state: str) -> None:
         record.write_text(driver.folder / "study.json", json.dumps(facts, indent=1, sort_keys=True))
 
 
-def _places(study: Study) -> list[tuple[str, str]]:
-    return [(backbone, loss) for backbone in study.backbones for loss in study.losses]
+def _places(study: Study) -> list[lost.Place]:
+    return [(backbone, label) for backbone in study.backbones for label in study.losses]
 
 
-def _search(study: Study, backbone: str, loss: str) -> str:
+def _storage(study: Study) -> Any:
+    """Optuna's database; None where nothing is tuned."""
+    return tuner.storage(study.storage or f"sqlite:///{places.runs() / 'optuna.db'}") if study.tune else None
+
+
+def _search(study: Study, backbone: str, label: str) -> str:
     """What Optuna calls the search of a cell."""
-    return f"{study.name}/{backbone}/{loss}"
+    return f"{study.name}/{backbone}/{label}"
 
 
-def _tuner(study: Study, backbone: str, loss: str, store: Any) -> tuner.Tuner:
+def _tuner(study: Study, backbone: str, label: str, store: Any) -> tuner.Tuner | None:
     tune = study.tune
+    if tune is None:
+        return None
     return tuner.Tuner(
-        _search(study, backbone, loss),
+        _search(study, backbone, label),
         store,
-        plan.space(study, loss),
-        seed=f"{tune.seed}:{backbone}:{loss}",
+        plan.space(study, label),
+        seed=f"{tune.seed}:{backbone}:{label}",
         sampler=tune.sampler,
         pruner=tune.pruner,
         trials=tune.trials,
         epochs=tune.epochs,
-        first_pruning_step=plan.first_pruning_step(study, loss),
+        first_pruning_step=plan.first_pruning_step(study, label),
         minimise=study.minimise,
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from bench import contact, datasets, scoring
 from bench.images import Faces, Source
+from sweeps import checks
 from sweeps.study import Study
 
 FOLDER = "contact_sheets"
@@ -23,10 +24,22 @@ def draw(study: Study, folder: Path) -> None:
 
 def _sets(study: Study) -> Iterator[tuple[str, Faces]]:
     options = dict(study.data)
-    yield "training", datasets.load(options.pop("name"), **options)
+    faces = datasets.load(options.pop("name"), **options)
+    test = checks.closed_test(study, faces)
+    yield "training", _part(faces, ~test) if test.any() else faces
+    if test.any():
+        yield "test closed", _part(faces, test)
     for spec in study.protocols:
         protocol, source = scoring.open_protocol(spec)
         yield f"test {protocol.name}", _often_seen(protocol, source)
+
+
+def _part(faces: Faces, chosen: np.ndarray) -> Faces:
+    """The (N,) chosen images of a set."""
+    rows = np.flatnonzero(chosen)
+    present, labels = np.unique(faces.labels[rows], return_inverse=True)
+    identities = tuple(faces.identities[label] for label in present)
+    return Faces(tuple(faces.names[row] for row in rows), labels, identities, faces.source)
 
 
 def _often_seen(protocol: Any, source: Source) -> Faces:

@@ -11,14 +11,16 @@ from bench.record import Record
 
 
 def status(study: str | Path) -> dict[str, Any]:
-    """`{"study", "state", "trials": [{"id", "backbone", "loss", "stage", "role", "state", "seed", "params", "metrics"}]}`.
+    """`{"study", "state", "trials": [{"id", "backbone", "loss", "label", "stage", "role", "state", "seed", "params",
+    "metrics"}]}`.
 
     Args:
         study: its name, or its yaml file.
 
     Returns:
         `state` of the study is `running`, `finished`, `stopped` or `failed`; of a trial `waiting`, `running`, `finished`,
-        `pruned` or `failed`. `metrics` are the final ones, of a running trial those of its last epoch.
+        `pruned` or `failed`. `label` is what the study calls its entry of `losses`: the loss, or a label of its own.
+        `metrics` are the final ones, of a running trial those of its last epoch.
 
     Raises:
         RequestError: nothing of that name was run here (the sentence lists what was).
@@ -51,6 +53,7 @@ def _trial(known: Record) -> dict[str, Any]:
         "id": trial.id,
         "backbone": trial.backbone,
         "loss": trial.loss,
+        "label": trial.name,
         "stage": trial.stage,
         "role": trial.role,
         "state": known.state,

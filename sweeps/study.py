@@ -1,16 +1,25 @@
 """The study file's schema: what is compared, on which data, under which budget, with which seeds."""
 
-import re
-import types
-import typing
+from itertools import product
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-Key = tuple[str | int, ...]
+from sweeps import mistake
+
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+_WORDS = {"joint_bayesian": "joint Bayesian"}  # scorers, as the rows of a report call them
+
+
+def _none_or_several(every: int) -> int:
+    if every < 0 or every == 1:
+        raise ValueError(f"got {every}, expected 0 (no closed-set test) or at least 2 (every image would be a test)")
+    return every
+
+
+Every = Annotated[int, AfterValidator(_none_or_several)]
 
 
 class Part(BaseModel):
@@ -50,11 +59,30 @@ class Range(Part):
         return self
 
 
-class Loss(Part):
-    """What is searched and what is set for one loss; `search` overrides the ranges of the loss's own `SPACE`."""
+class Own(Part):
+    """What an entry of `losses` may set otherwise than the study does; not the epochs: the budget is everybody's."""
 
+    batch_size: Annotated[int, Field(ge=2)] | None = None
+    images_per_identity: Positive | None = None
+    supervise: list[str] | None = None
+    scorer: str | None = None
+    scorer_options: dict[str, Any] | None = None
+
+
+class Loss(Part):
+    """What is searched and what is set for one entry of `losses`.
+
+    Attributes:
+        loss: the loss that a free label stands for; None: the label is the loss's name.
+        search: ranges that override those of the loss's own `SPACE`.
+        fixed: hyper-parameters that are set, the learning rate and the weight decay among them.
+        trial: settings beside the loss that are this entry's own.
+    """
+
+    loss: str | None = None
     search: dict[str, Range] = {}
     fixed: dict[str, Any] = {}
+    trial: Own = Own()
 
 
 class Train(Part):
@@ -116,6 +144,38 @@ def _named(value: Any) -> Any:
     return value
 
 
+def _rising(counts: list[int]) -> list[int]:
+    if counts != sorted(set(counts)):
+        raise ValueError(f"the counts must rise, each listed once, got {counts}")
+    return counts
+
+
+class Ensemble(Part):
+    """Networks that each see one patch of the face, and how many of them are fused under which scorers (DeepID2).
+
+    Attributes:
+        layout: how patches are cut (bench.patches).
+        counts: the ensembles of the first so many patches; the largest says how many networks are trained.
+        scorers: name -> options (bench.scorers). `pca` is the most components: an ensemble of fewer dimensions keeps all.
+    """
+
+    layout: Literal["landmarks", "grid"] = "landmarks"
+    counts: Annotated[list[Positive], Field(min_length=1), AfterValidator(_rising)] = [1, 4, 16, 25]
+    scorers: Annotated[dict[str, dict[str, Any]], BeforeValidator(_named), Field(min_length=1)] = {
+        "cosine": {},
+        "joint_bayesian": {"pca": 180},
+    }
+
+
+class Given(Part):
+    """The study on other data, where these files are below the data folder; all further keys override the study's own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    files: Annotated[list[Annotated[str, Field(pattern=r"^[^/]")]], Field(min_length=1)]
+    name: str
+
+
 class Study(Part):
     """A whole study file. Fields without a default must be given.
 
@@ -123,14 +183,25 @@ class Study(Part):
         name: the folder below `runs/` and the MLflow experiment.
         data: training set, `{name: ..., options of its load}`.
         holdout, holdout_seed: the share of training identities set aside while tuning, and which.
-        backbones, losses: names, or name -> options.
-        reference: the loss that all others are compared with, and that the A/A row repeats.
+        backbones: names, or name -> options.
+        losses: names of losses, or name or free label -> options; a label says which `loss` it stands for.
+        reference: the entry of `losses` that all others are compared with, and that the A/A row repeats; of an ensemble a
+            row such as `25 patches, cosine`.
+        tune: the search; None: every entry is confirmed as its `fixed` says.
         objective: what tuning maximises (minimises, for an error rate), on development identities.
         primary: the metric that ranks; None: the first protocol's own.
-        protocols: test protocols, scored once per confirmed network.
+        protocols: test protocols, scored once per confirmed network; may be empty where the data have a closed-set test.
         display: more protocols scored beside them that no choice hangs on (LFW View 1).
-        default_seeds: networks of each untuned default row; None: as many as `confirm.seeds`.
-        again: whether the A/A row is made. untrained: whether the untrained network is scored.
+        default_seeds: networks of each untuned default row; None: as many as `confirm.seeds`. Without `tune` none.
+        again: whether the A/A row is made. untrained: whether the untrained network is scored. Without `tune` neither.
+        images_per_identity, supervise, scorer, scorer_options: as in `bench.plain.Trial`, for every entry of `losses`
+            that does not set its own.
+        keep: what is kept of each confirmed network (`bench.plain.Trial`).
+        criteria: names of the acceptance criteria that the report judges.
+        published: name of the published figures that the report shows beside its own.
+        closed_every: each so-many-th image of an identity is kept for the closed-set test, in every trial; 0: none.
+        ensemble: the patches and scorers of an ensemble; None: every network is a row of its own.
+        given: what is different where the user's own files are there.
         storage: Optuna's database; None: `runs/optuna.db`.
     """
 
@@ -148,75 +219,77 @@ class Study(Part):
     losses: Annotated[dict[str, Loss], BeforeValidator(_named), Field(min_length=1)]
     reference: str = "softmax"
     train: Train = Train()
-    tune: Tune
+    tune: Tune | None = None
     confirm: Confirm
     default_seeds: Count | None = None
     again: bool = True
     untrained: bool = True
     objective: Literal["dev/accuracy", "dev/auc", "dev/eer", "dev/rank1"] = "dev/accuracy"
     primary: str | None = None
-    protocols: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    protocols: list[dict[str, Any]]
     display: list[dict[str, Any]] = []
     resources: Resources = Resources()
     storage: str | None = None
     allow_overlap: bool = False
+    images_per_identity: Positive | None = None
+    supervise: list[str] = []
+    scorer: str = "cosine"
+    scorer_options: dict[str, Any] = {}
+    keep: list[Literal["features", "embeddings"]] = []
+    criteria: list[str] = []
+    published: str | None = None
+    closed_every: Every = 0
+    ensemble: Ensemble | None = None
+    given: Annotated[Given | None, Field(exclude=True)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_a_search(cls, value: Any) -> Any:
+        """The default rows would be the confirmed ones again, and the further rows belong to a choice that was made."""
+        if isinstance(value, dict) and value.get("tune") is None:
+            return {"default_seeds": 0, "again": False, "untrained": False} | value
+        return value
 
     @property
     def minimise(self) -> bool:
         """Whether a lower objective is better."""
         return self.objective == "dev/eer"
 
+    @property
+    def tuning(self) -> Tune:
+        """`tune`, for whoever knows that something is tuned."""
+        assert self.tune is not None
+        return self.tune
 
-class Mistake(ValueError):
-    """The first thing that is wrong with a study: `key` says where."""
+    @property
+    def rows(self) -> dict[str, str]:
+        """What is confirmed, as the report calls it -> its entry of `losses`; ensembles by their number of patches."""
+        if not self.ensemble:
+            return {label: label for label in self.losses}
+        made = product(self.losses, self.ensemble.counts, self.ensemble.scorers)
+        return {self.row(label, count, scorer): label for label, count, scorer in made}
 
-    def __init__(self, key: Key, says: str):
-        super().__init__(says)
-        self.key = key
+    def loss(self, label: str) -> str:
+        """The name of the loss that an entry of `losses` stands for."""
+        return self.losses[label].loss or label
+
+    def row(self, label: str, count: int, scorer: str) -> str:
+        """What the report calls the ensemble of the first `count` patches under an entry of `losses`."""
+        said = f"{count} patch{'es' * (count > 1)}, {_WORDS.get(scorer, scorer)}"
+        return said if len(self.losses) == 1 else f"{label}, {said}"
 
 
 def validated(value: dict[str, Any]) -> Study:
-    """The study in plain data.
+    """The study in plain data; an ensemble's reference is by default its most patches under its first scorer.
 
     Raises:
         Mistake: an unknown key, a wrong type, a value out of its range; what is accepted is said.
     """
     try:
-        return Study.model_validate(value)
+        study = Study.model_validate(value)
     except ValidationError as error:
-        raise _mistake(error) from None
-
-
-def _mistake(error: ValidationError) -> Mistake:
-    """pydantic's first complaint as one sentence; of a mistyped key it is the unknown key, not the missing one."""
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    key = first["loc"]
-    if first["type"] == "extra_forbidden":
-        return Mistake(key, f"unknown key; accepted here: {', '.join(_fields(key[:-1]))}")
-    if first["type"] == "missing":
-        return Mistake(key, "missing; it must be given")
-    says = first["msg"].removeprefix("Value error, ")
-    says = re.sub(r"^Input should be (?=greater|less)", "expected a value ", says).replace(
-        "Input should be", "expected"
-    )
-    got = first["input"]
-    shown = f"got {got!r}, " if not isinstance(got, dict | BaseModel) and "got" not in says else ""
-    return Mistake(key, shown + says)
-
-
-def _fields(key: Key) -> list[str]:
-    """The keys that the part of the schema at `key` has."""
-    part: Any = Study
-    for step in key:
-        if isinstance(part, type) and issubclass(part, BaseModel):
-            part = _bare(part.model_fields[str(step)].annotation) if str(step) in part.model_fields else None
-        else:
-            part = typing.get_args(part)[-1] if typing.get_args(part) else None
-    return list(part.model_fields) if isinstance(part, type) and issubclass(part, BaseModel) else []
-
-
-def _bare(annotation: Any) -> Any:
-    """`X | None` -> `X`."""
-    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
-        return next(kind for kind in typing.get_args(annotation) if kind is not type(None))
-    return annotation
+        raise mistake.first(error.errors(), Study) from None
+    if study.ensemble and "reference" not in study.model_fields_set:
+        last, first = study.ensemble.counts[-1], next(iter(study.ensemble.scorers))
+        return study.model_copy(update={"reference": study.row(next(iter(study.losses)), last, first)})
+    return study

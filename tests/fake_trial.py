@@ -1,7 +1,8 @@
 """A stand-in for `bench.trial.run`: a formula instead of a training, with the same manners (events, checkpoint, resume).
 
 What it shall do wrong is said by the trial's `data`: `diverge` (names of losses), `request` (a sentence), `defect`, `kill`
-(attempts that die at the second epoch), `stuck` (seconds in C), `nap` (seconds an epoch); `tell` names environment variables.
+(attempts that die at the second epoch), `stuck` (seconds in C), `nap` (seconds an epoch); `tell` names environment variables,
+`closed: 1` makes the data those of a closed-set test.
 """
 
 import json
@@ -44,11 +45,11 @@ def run(trial: Trial, folder: str) -> Iterator[Progress | Result]:
 def _result(trial: Trial, past: list[Progress]) -> Result:
     metrics = dict(past[-1].metrics) if past else {}
     scores = {}
-    for spec in trial.protocols:
-        primary = f"{spec['name']}/accuracy"
+    for name in (*(spec["name"] for spec in trial.protocols), *["closed"] * trial.data.get("closed", 0)):
+        primary = f"{name}/accuracy"
         metrics[primary] = 0.5 + figure(trial, trial.epochs) / 3
         curves = {"roc": {"far": [0.0, 1.0], "tar": [0.0, 1.0]}}
-        scores[spec["name"]] = {
+        scores[name] = {
             "metrics": {primary: metrics[primary]},
             "primary": primary,
             "hash": "fa" * 8,

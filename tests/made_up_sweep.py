@@ -35,6 +35,7 @@ def no_mlflow(monkeypatch):
 
 
 def make(name="study", data=None, **changes) -> Study:
+    """A study of two losses; `tune=None` for one that tunes nothing."""
     body = {
         "name": name,
         "data": {"name": "digits"} | (data or {}),
@@ -73,7 +74,7 @@ class Done(NamedTuple):
 
 
 def of(records, role, loss="lmcl"):
-    return [r for r in records if (r.trial.role, r.trial.loss) == (role, loss)]
+    return [r for r in records if (r.trial.role, r.trial.name) == (role, loss)]
 
 
 def numbers(records):

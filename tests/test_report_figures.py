@@ -189,10 +189,52 @@ def test_two_backbones_are_compared_each_with_its_own_reference(copy):
         ("megaface/rank10_at_99", {}, 0.1),
         ("lfw/accuracy_se", {}, None),
         ("lfw/threshold", {}, None),
+        ("closed/accuracy", {"identities": 8, "images": 100}, 1 / 8),
+        ("closed/nearest", {"identities": 10}, 0.1),
+        ("closed/accuracy", {}, None),
     ],
 )
 def test_chance(metric, counts, level):
     assert _figures.chance(metric, counts) == (None if level is None else pytest.approx(level))
+
+
+def labelled(folder, **labels):
+    """Give the confirmed and repeated runs of each loss a label."""
+    for one in reports.read(folder).of("tuned", "again"):
+        if label := labels.get(one.trial.loss):
+            plain = one.trial.plain() | {"label": label}
+            record.write_text(one.folder / "trial.json", json.dumps(plain))
+
+
+def test_rows_go_by_their_labels(copy):
+    labelled(copy, lmcl="ours", softmax="plain")
+    facts = json.loads((copy / "study.json").read_text())
+    (copy / "study.json").write_text(json.dumps(facts | {"reference": "plain", "losses": ["plain", "center", "ours"]}))
+    study = reports.read(copy)
+    assert [row.label for row in _rows.in_order(study, "tuned")] == ["plain", "center", "ours"]
+    lines = _comparisons.against_reference(study, "lfw/accuracy")
+    assert {(line.row.label, line.against.label) for line in lines} == {("ours", "plain"), ("center", "plain")}
+    assert len(_comparisons.against_itself(study, "lfw/accuracy")) == 1
+    assert _comparisons.ranks(study, "lfw/accuracy")["cnn4", "ours"] == (1, 1)
+    page = text_of(_write.page(study))
+    assert "ours (+2." in page and "is better than plain" in page
+    board = _tables.board(study).set_index(["label", "role"])
+    assert board.loc[("ours", "tuned"), "loss"] == "lmcl" and board.loc[("lmcl", "default"), "loss"] == "lmcl"
+
+
+def test_two_labels_of_one_loss_are_two_rows(copy):
+    for one in reports.read(copy).of("tuned"):
+        if one.trial.loss == "lmcl":
+            where = record.start(replace(one.trial, label="lmcl again"), copy)
+            record.write_text(where / "record.json", (one.folder / "record.json").read_text())
+    study = reports.read(copy)
+    rows = [row for row in _rows.rows(study, "tuned") if row.loss == "lmcl"]
+    assert sorted((row.label, len(row.records)) for row in rows) == [("lmcl", 5), ("lmcl again", 5)]
+    assert "| lmcl again | cnn4 | 5 |" in _tables.markdown(study)
+
+
+def test_without_labels_there_is_no_such_column(full):
+    assert "label" not in _tables.board(full)
 
 
 def test_the_frame_has_a_row_a_trial(full, runs):

@@ -9,7 +9,7 @@ from made_up_study import copy, edit, full, keep, pilot, runs, text_of  # noqa: 
 
 import reports
 from bench import record
-from reports import _comparisons, _markup, _sections, _words, _write
+from reports import _comparisons, _markup, _plots, _sections, _tables, _words, _write
 from reports._caveats import caveats
 from reports.verdict import answer, scope, sensitivity
 
@@ -175,6 +175,50 @@ def test_numbers_have_the_digits_that_their_spread_carries():
     assert (_words.p(0.0004), _words.p(0.0213), _words.p(1.0)) == ("< .001", ".021", "1")
     assert _words.listing(["a", "b", "c"]) == "a, b and c" and _words.listing([]) == ""
     assert (_words.ranks((2, 2)), _words.ranks((1, 3))) == ("2", "1\N{EN DASH}3")
+
+
+@pytest.mark.parametrize(
+    ("mean", "spread", "text"),
+    [
+        (12.3456, 0.42, "12.3 ± 0.4"),
+        (1596.51, 6.4, "1,597 ± 6"),
+        (0.177962, 0.00143, "0.1780 ± 0.0014"),
+        (3.00223, 0.0096, "3.002 ± 0.010"),
+        (-0.5, 0.04, "\N{MINUS SIGN}0.50 ± 0.04"),
+        (12345.0, 250.0, "12,345 ± 250"),
+        (3.2e-9, 4e-10, "3.2e-09 ± 4e-10"),
+        (0.0, 0.0, "0.00 ± 0.00"),
+        (2.5, 0.0, "2.50 ± 0.00"),
+        (60.2, float("nan"), "60.2"),
+        (float("nan"), float("nan"), "\N{EN DASH}"),
+    ],
+)
+def test_a_measure_has_the_digits_that_its_spread_carries(mean, spread, text):
+    assert _words.measure(mean, spread) == text
+
+
+def test_a_study_that_tuned_nothing_says_so(copy):
+    facts = json.loads((copy / "study.json").read_text())
+    (copy / "study.json").write_text(json.dumps(facts | {"tune": None}))
+    keep(copy, "confirm")
+    study = reports.read(copy)
+    assert not study.searched
+    assert scope(study).startswith("All of this holds for these losses as set in the study file, with cnn4 trained for")
+    page = _write.page(study)
+    assert re.findall(r'<section id="(tuning|hyperparameters)">', page) == []
+    assert "tuned loss" not in text_of(page) and "| hyper-parameters |" in _tables.markdown(study)
+
+
+def test_a_study_without_facts_is_taken_for_one_that_tuned(copy):
+    (copy / "study.json").unlink()
+    assert reports.read(copy).searched
+
+
+def test_ten_rows_look_different():
+    looks = [_plots.style(index) for index in range(10)]
+    assert len({look["color"] for look in looks}) == 10
+    lines = {(look["color"], look["linestyle"]) for look in (_plots.style(index) for index in range(20))}
+    assert len(lines) == 20, "colours that come again have other dashes"
 
 
 def test_a_whisker_beyond_the_axis_is_an_arrow_without_a_cap():
