@@ -7,18 +7,21 @@ Nothing heavy is imported until it is asked for.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sweeps.study import Study
 
 
-def sweep(study: str | Path, **options: Any) -> Path:
+def sweep(study: "str | Path | Study", **options: Any) -> Path:
     """Run a study file, or go on with it where it stood; see `sweeps.session.sweep`."""
     from sweeps.session import sweep
 
     return sweep(study, **options)
 
 
-def load(study: str | Path, **options: Any) -> Any:
-    """A study file, read and checked, as `sweep` takes it too; see `sweeps.reading.load`."""
+def load(study: str | Path, **options: Any) -> "Study":
+    """A study file, read and checked; `sweep` takes it; see `sweeps.reading.load`."""
     from sweeps.reading import load
 
     return load(study, **options)

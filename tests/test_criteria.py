@@ -20,7 +20,7 @@ LFW, RANK1 = "lfw/accuracy", "megaface/rank1"
 
 def test_a_criterion_is_a_file_with_an_id_a_claim_and_a_judge():
     assert criteria.names() == [
-        "beyond_bound", "collapse", "compactness", "deepid2_lambda", "ensemble", "gap", "margin_shape", "normalisation",
+        "beyond_bound", "boundaries", "collapse", "compactness", "deepid2_lambda", "ensemble", "gap", "margin_shape", "normalisation",
         "order", "plateau", "separable",
     ]  # fmt: skip
     modules = [criteria.find(name) for name in criteria.names()]
@@ -30,7 +30,7 @@ def test_a_criterion_is_a_file_with_an_id_a_claim_and_a_judge():
 
 def test_an_unknown_criterion_lists_the_known():
     for name in ("compactnes", "_arms"):
-        with pytest.raises(RequestError, match=f"{name!r}; there is: beyond_bound, collapse"):
+        with pytest.raises(RequestError, match=f"{name!r}; there is: beyond_bound, boundaries"):
             criteria.find(name)
 
 

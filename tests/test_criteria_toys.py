@@ -7,6 +7,7 @@ import pytest
 from made_up_features import Arm, answers, part
 from made_up_toys import clusters, rays
 
+from losses._boundaries import lmcl as real
 from reports.criteria import FAIL, NOT_DECIDABLE, PASS, REPORTED, overall
 
 CLOSED = "closed/accuracy"
@@ -146,3 +147,13 @@ def test_beyond_bound(tmp_path, monkeypatch):
     monkeypatch.setitem(vars(losses), "margin_upper_bound", lambda classes, dimension: 0.01)
     easy = made.make(tmp_path / "b", {"lmcl .1": Arm("lmcl", {"margin": 0.1}, rays(0.03))}, classes=8)
     assert answers(easy, "beyond_bound")[0].verdict == FAIL  # were the bound wrong, it would show
+
+
+def test_boundaries(tmp_path, monkeypatch):
+    plane = {"embedding_dim": 2}
+    study = made.make(tmp_path, {"softmax": Arm("softmax", {}, rays(), {CLOSED: 1.0}, trial=plane)}, classes=2)
+    found = answers(study, "boundaries")
+    assert [one.verdict for one in found] == [PASS] * 4 and overall(found) == PASS
+    assert "measured 0.494975" in found[-1].statistic  # sqrt(2) x .35
+    monkeypatch.setattr("losses._boundaries.lmcl", lambda margin, level: real(margin + 0.01, level))
+    assert [one.verdict for one in answers(study, "boundaries")] == [PASS] * 3 + [FAIL]
