@@ -154,6 +154,6 @@ def test_boundaries(tmp_path, monkeypatch):
     study = made.make(tmp_path, {"softmax": Arm("softmax", {}, rays(), {CLOSED: 1.0}, trial=plane)}, classes=2)
     found = answers(study, "boundaries")
     assert [one.verdict for one in found] == [PASS] * 4 and overall(found) == PASS
-    assert "measured 0.494975" in found[-1].statistic  # sqrt(2) x .35
+    assert "measured 0.495," in found[-1].statistic  # sqrt(2) x .35
     monkeypatch.setattr("losses._boundaries.lmcl", lambda margin, level: real(margin + 0.01, level))
     assert [one.verdict for one in answers(study, "boundaries")] == [PASS] * 3 + [FAIL]
