@@ -140,7 +140,8 @@ class Mirror:
             return self._shown[trial.id]
         label = f"{trial.backbone} {trial.name} {trial.role} {trial.number} seed {trial.seed}"
         tags = {"mlflow.parentRunId": self.parent, "mlflow.runName": label, "facebench.trial": trial.id}
-        tags |= {key: str(getattr(trial, key)) for key in ("study", "stage", "role", "backbone", "loss", "label", "seed")}
+        tags |= {key: str(getattr(trial, key)) for key in ("study", "stage", "role", "backbone", "loss", "seed")}
+        tags["label"] = trial.name
         shown = _Shown(self.client.create_run(self.experiment, tags=tags).info.run_id, set())
         self._shown[trial.id] = shown
         return shown

@@ -155,5 +155,5 @@ def test_boundaries(tmp_path, monkeypatch):
     found = answers(study, "boundaries")
     assert [one.verdict for one in found] == [PASS] * 4 and overall(found) == PASS
     assert "measured 0.495," in found[-1].statistic  # sqrt(2) x .35
-    monkeypatch.setattr("losses._boundaries.lmcl", lambda margin, level: real(margin + 0.01, level))
+    monkeypatch.setattr("losses._boundaries.lmcl", lambda margin, level: real(1.02 * margin, level))
     assert [one.verdict for one in answers(study, "boundaries")] == [PASS] * 3 + [FAIL]
