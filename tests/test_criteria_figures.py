@@ -73,12 +73,22 @@ def test_normalisation(level, expected, tmp_path):
     arms = {
         "on": Arm("lmcl", {}, figures={RANK1: level}),
         "off": Arm("lmcl", {"normalize_features": False}, figures={RANK1: 0.58}),
+        "another margin": Arm("lmcl", {"margin": 0.2}, figures={RANK1: 0.3}),  # no part of the pair
         "softmax": Arm("softmax", {}, rays(), {RANK1: 0.5}),
     }
     found = answers(made.make(tmp_path, arms), "normalisation")
     assert found[0].verdict == expected
     lengths = part(found, "softmax")
     assert lengths.verdict == REPORTED and lengths.statistic.startswith("0.41 ± 0.02")  # Gamma(6): 1 / sqrt(6)
+
+
+def test_normalisation_needs_a_pair_that_differs_in_nothing_else(tmp_path):
+    arms = {
+        "on": Arm("lmcl", {"margin": 0.2}, figures={RANK1: 0.6}),
+        "off": Arm("lmcl", {"normalize_features": False}, figures={RANK1: 0.58}),
+    }
+    (found,) = answers(made.make(tmp_path, arms), "normalisation")
+    assert found.verdict == NOT_DECIDABLE and "there are 0 such pairs" in found.statistic
 
 
 def deepid2_arms(within, between, levels) -> dict[str, Arm]:

@@ -23,16 +23,30 @@ def _judge(study: Study, rows: list[Row]) -> list[Finding]:
     statement = (
         f"{_figures.full_title(metric) if metric else 'rank-1'}, LMCL with {_words.MINUS} without feature normalisation"
     )
-    pair = [_arms.of(rows, "lmcl", normalize_features=on) for on in (True, False)]
     if not metric:
         return undecided(statement, "no rank-1 figure was scored")
-    if [len(found) for found in pair] != [1, 1]:
+    pairs = _pairs(study, rows)
+    if len(pairs) != 1:
         return undecided(
             statement,
-            f"needs one row of lmcl with and one without normalize_features, there are {len(pair[0])} and {len(pair[1])}",
+            "needs one row of lmcl with and one without normalize_features that differ in nothing else, there are "
+            f"{len(pairs)} such pairs",
         )
-    found = _arms.compared(study, metric, pair[0][0], pair[1][0])
+    found = _arms.compared(study, metric, *pairs[0])
     return [_limits.between_rows(statement, found, "at least", -MARGIN), *_lengths(rows)]
+
+
+def _pairs(study: Study, rows: list[Row]) -> list[tuple[Row, Row]]:
+    """LMCL with and without normalised features, all else equal."""
+    normalised, free = (
+        {_rest(study, row): row for row in _arms.of(rows, "lmcl", normalize_features=on)} for on in (True, False)
+    )
+    return [(normalised[key], free[key]) for key in normalised if key in free]
+
+
+def _rest(study: Study, row: Row) -> str:
+    """All that a row's runs do, but for the normalisation."""
+    return _arms.setting(study, row, _arms.options(row), "normalize_features")
 
 
 def _lengths(rows: list[Row]) -> list[Finding]:
