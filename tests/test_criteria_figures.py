@@ -73,8 +73,8 @@ def test_normalisation(level, expected, tmp_path):
     arms = {
         "on": Arm("lmcl", {}, figures={RANK1: level}),
         "off": Arm("lmcl", {"normalize_features": False}, figures={RANK1: 0.58}),
-        "another margin": Arm("lmcl", {"margin": 0.2}, figures={RANK1: 0.3}),  # no part of the pair
         "softmax": Arm("softmax", {}, rays(), {RANK1: 0.5}),
+        "another margin": Arm("lmcl", {"margin": 0.2}, figures={RANK1: 0.3}),  # no part of the pair
     }
     found = answers(made.make(tmp_path, arms), "normalisation")
     assert found[0].verdict == expected
