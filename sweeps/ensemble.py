@@ -104,5 +104,6 @@ def _zoom(study: Study) -> float:
         return 1.0
     load = _entries.find(datasets.__name__, study.data["name"]).load
     usual = inspect.signature(load).parameters.get("size")
-    side = study.data.get("size") or (usual.default if usual else ALIGNED)
+    sizes = (study.data.get("size"), usual.default if usual else None, ALIGNED)
+    side = next(size for size in sizes if isinstance(size, int) and size > 0)  # a wrong one is the data set's to refuse
     return min(1.0, study.crop / side)

@@ -35,12 +35,13 @@ def test_help_lists_the_commands(facebench):
     assert code == 0
     for command in ("demo", "train", "sweep", "evaluate", "report", "ui", "data", "list", "doctor", "status", "sync"):
         assert f"  {command} " in out
+    assert "  ensemble " in out
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "hinge"], "no 'hinge' in losses; there is: center, lmcl, nsl, softmax"),
+        (["train", "hinge"], "no 'hinge' in losses; there is: adaface, arcface, .*lmcl, .*softmax"),
         (["train", "--backbone", "resnt18"], "no 'resnt18' in backbones; closest: "),
         (["train", "--dataset", "fases"], "no 'fases' in datasets; there is: digits, faces, folder"),
         (["train", "--epochs", "many"], "Invalid value for '--epochs': Input should be a valid integer"),

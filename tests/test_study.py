@@ -117,7 +117,7 @@ def test_leave_to_overlap_makes_no_other_study_and_no_other_search(study):
 
 
 def test_an_unknown_study_names_the_shipped_ones():
-    with pytest.raises(RequestError, match=r"no study 'smok'.*demo, real_faces, smoke"):
+    with pytest.raises(RequestError, match=r"no study 'smok'.*deepid2, .*demo, .*real_faces, smoke"):
         reading.load("smok")
 
 
