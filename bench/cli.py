@@ -261,10 +261,10 @@ def _sweep(
     own_data: bool = False,
     fused: bool = False,
 ) -> None:
-    import reports.criteria
+    import reports
     import sweeps
 
-    asked = sweeps.load(study, criteria=reports.criteria.names(), own_data=own_data)
+    asked = sweeps.load(study, report=reports.known(), own_data=own_data)
     if fused and not asked.ensemble:
         raise RequestError(f"study {asked.name!r} has no `ensemble`: add one, or run it with `facebench sweep {study}`")
     try:

@@ -37,7 +37,9 @@ class Closed:
     def hash(self) -> str:
         return hashlib.sha256(json.dumps(self.spec, sort_keys=True).encode()).hexdigest()[:16]
 
-    def score(self, features: np.ndarray, train: np.ndarray, train_labels: np.ndarray, logits: np.ndarray | None) -> Scores:
+    def score(
+        self, features: np.ndarray, train: np.ndarray, train_labels: np.ndarray, logits: np.ndarray | None
+    ) -> Scores:
         """Both accuracies, each with its spread over ten folds of the test images.
 
         Args:

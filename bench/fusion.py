@@ -16,7 +16,14 @@ def fused(trial: Trial, members: Sequence[Trial], label: str, scorer: str, optio
     """The trial that stands for the ensemble of `members`: like `trial`, and trained nowhere."""
     patches = tuple(member.patch or (0.0, 0.0, 1.0) for member in members)
     return replace(
-        trial, role="tuned", label=label, patch=None, patches=patches, scorer=scorer, scorer_options=Options(options), keep=()
+        trial,
+        role="tuned",
+        label=label,
+        patch=None,
+        patches=patches,
+        scorer=scorer,
+        scorer_options=Options(options),
+        keep=(),
     )
 
 

@@ -78,7 +78,7 @@ def load(trial: Trial) -> Material:
     position = {name: row for row, name in enumerate(faces.names)}
     readable[[position[bad.name] for bad in shown.unreadable]] = False
     held = np.isin(faces.labels, _held_out(trial, len(faces.identities)))
-    test = _closed_test(faces, trial.closed_every)
+    test = closed_rows(faces, trial.closed_every)
     train, develop = np.flatnonzero(readable & ~held & ~test), np.flatnonzero(readable & held & ~test)
     known = np.isin(faces.labels, faces.labels[train])
     closed = np.flatnonzero(readable & ~held & test & known)
@@ -104,7 +104,7 @@ def _exam(trial: Trial, faces: Faces, hashes: list[bytes], protocol: Any, source
     return Exam(protocol, shown, found)
 
 
-def _closed_test(faces: Faces, every: int) -> np.ndarray:
+def closed_rows(faces: Faces, every: int) -> np.ndarray:
     """(N,) bool: the data set's own test images, and each `every`-th image of each identity."""
     test = np.zeros(len(faces.names), bool) if faces.test is None else faces.test.copy()
     if every:

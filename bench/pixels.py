@@ -72,9 +72,7 @@ def pixels(
     return Pixels(np.load(path, mmap_mode="r"), tuple(bad), key)
 
 
-def _build(
-    source: Source, names: Sequence[str], shape: tuple[int, int | None, int, Patch | None], path: Path
-) -> None:
+def _build(source: Source, names: Sequence[str], shape: tuple[int, int | None, int, Patch | None], path: Path) -> None:
     size, _, channels, _ = shape
     bad: list[Unreadable] = []
     handle, part = tempfile.mkstemp(suffix=".part", dir=path.parent)

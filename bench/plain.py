@@ -61,6 +61,7 @@ class Trial:
         supervise: names of the network's submodules whose outputs are supervised too (DeepID2+), each by its own copy
             of the loss.
         scorer, scorer_options: how test embeddings are compared: `cosine`, `l2` or `joint_bayesian` (bench.scorers).
+            Development figures, after every epoch, are always by cosine.
         keep: what is kept with the scores: `features` (embeddings of training and closed-set test images, class weights,
             centres), `embeddings` (those of the training images and of every protocol, as they were scored).
     """
@@ -137,7 +138,17 @@ class Trial:
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
-_LATER = ("label", "closed_every", "patch", "patches", "images_per_identity", "supervise", "scorer", "scorer_options", "keep")
+_LATER = (
+    "label",
+    "closed_every",
+    "patch",
+    "patches",
+    "images_per_identity",
+    "supervise",
+    "scorer",
+    "scorer_options",
+    "keep",
+)
 _DEFAULTS = {f.name: f.default for f in fields(Trial)}
 
 

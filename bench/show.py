@@ -5,7 +5,9 @@ from typing import Any
 
 
 def scores(answers: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print the plain scores of protocols (`bench.scoring.plain`) as one table."""
+    """Print the plain scores of protocols (`bench.scoring.plain`) as one table; nothing where nothing was scored."""
+    if not answers:
+        return
     from rich.console import Console
     from rich.table import Table
 

@@ -134,7 +134,9 @@ def _check(trial: Trial) -> None:
             f"image_size and embedding_dim are at least 1, got {trial.image_size} and {trial.embedding_dim}"
         )
     if trial.closed_every < 0 or trial.closed_every == 1:
-        raise RequestError(f"closed_every is 0 (no test) or at least 2 (every image is no test), got {trial.closed_every}")
+        raise RequestError(
+            f"closed_every is 0 (no test) or at least 2 (every image is no test), got {trial.closed_every}"
+        )
     examination.check(trial)
 
 
@@ -173,7 +175,9 @@ def _criterion(trial: Trial, classes: int, total_steps: int, drawn: torch.Tensor
     options = loss_options(trial, total_steps)
     with torch.random.fork_rng():
         torch.set_rng_state(drawn)
-        made = [losses.create(trial.loss, classes, trial.embedding_dim, **options) for _ in range(1 + len(trial.supervise))]
+        made = [
+            losses.create(trial.loss, classes, trial.embedding_dim, **options) for _ in range(1 + len(trial.supervise))
+        ]
     return made[0] if len(made) == 1 else losses.Layered(made)
 
 

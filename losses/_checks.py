@@ -1,5 +1,6 @@
 """What every loss asks of its input and its hyper-parameters."""
 
+import math
 from collections.abc import Collection
 
 import torch
@@ -59,6 +60,8 @@ def number(name: str, value: float, kind: type = float) -> None:
     """Raise a ValueError unless `value` is a number (with `kind=int` a whole one); True and False are none."""
     if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
         raise ValueError(f"{name} must be a {'whole ' if kind is int else ''}number, got {value!r}")
+    if math.isinf(value):
+        raise ValueError(f"{name} must be a finite number, got {value}")
 
 
 def above(name: str, value: float, low: float) -> None:

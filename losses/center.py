@@ -41,6 +41,10 @@ class CenterLoss(Joint):
     ):
         _checks.at_least("center_weight", center_weight, 0)
         _checks.at_least("softmax_weight", softmax_weight, 0)
+        if not center_weight and not softmax_weight:
+            raise ValueError(
+                "center_weight and softmax_weight are both 0: there is nothing to train by, set one above 0"
+            )
         softmax = Softmax(num_classes, embedding_dim, bias=bias)
         term = CenterTerm(num_classes, embedding_dim, center_rate=center_rate, variant=variant)
         super().__init__(softmax, term, center_weight, softmax_weight)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reports._frame import curve_frame as curve_frame
     from reports._frame import frame as frame
+    from reports._sections import known as known
     from reports._sections import names as names
     from reports._study import Study as Study
     from reports._study import read as read
@@ -23,6 +24,7 @@ _HOME = {
     "frame": "_frame",
     "curve_frame": "_frame",
     "names": "_sections",
+    "known": "_sections",
     "read": "_study",
     "Study": "_study",
 }

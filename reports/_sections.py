@@ -20,6 +20,13 @@ def names() -> list[str]:
     return sorted(found, key=lambda name: (getattr(_module(name), "ORDER", 500), name))
 
 
+def known() -> dict[str, list[str]]:
+    """What a study may ask of its report: `criteria` to be judged and `published` tables to be shown, by their names."""
+    from reports import criteria, published
+
+    return {"criteria": criteria.names(), "published": list(published.TABLES)}
+
+
 def find(name: str) -> ModuleType:
     """The module of a section: `render(records) -> Markup`, and if it likes `TITLE` and `ORDER`.
 

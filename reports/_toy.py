@@ -234,6 +234,19 @@ def norms(points: np.ndarray) -> np.ndarray:
     return np.linalg.norm(points, axis=1)
 
 
+def share(part: float, whole: float) -> float:
+    """part / whole; NaN where the whole is nothing (of a collapsed run), which decides nothing."""
+    return part / whole if whole else math.nan
+
+
+def spearman(first: Sequence[float], second: Sequence[float]) -> float:
+    """Spearman's rank correlation; NaN where one side is constant and has no order."""
+    from scipy import stats
+
+    constant = len(set(first)) < 2 or len(set(second)) < 2
+    return math.nan if constant else float(stats.spearmanr(first, second).statistic)
+
+
 def over_seeds(values: Sequence[float]) -> tuple[float, float]:
     """Mean and standard deviation (ddof 1) over seeds; the deviation of one seed is NaN."""
     array = np.asarray(values, float)

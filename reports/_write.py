@@ -53,7 +53,8 @@ def page(study: Study, *, sections: Iterable[str] | None = None) -> str:
 
 def _lead(study: Study) -> str:
     """What was compared, in a line."""
-    losses = _words.listing(list(dict.fromkeys(record.trial.name for record in study)))
+    shown = [record.trial for record in study if record.trial.role != "patch"] or [record.trial for record in study]
+    losses = _words.listing(list(dict.fromkeys(trial.name for trial in shown)))
     nets = _words.listing(list(dict.fromkeys(record.trial.backbone for record in study)))
     data = _words.listing(sorted({str(record.trial.data.get("name", "unknown")) for record in study}))
     return f"{losses}, on {nets}, trained on {data}; {_words.many(len(study), 'trial')}."

@@ -51,6 +51,8 @@ def _facts(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key, value in provenance.items():
         if isinstance(value, dict):
             yield key, ", ".join(f"{name} {inner}" for name, inner in value.items())
+        elif key == "members":
+            continue  # an ensemble's networks: dozens of ids a run, kept in its record
         elif key == "dirty":
             yield "uncommitted changes", "yes" if value else "no"
         elif isinstance(value, (list, tuple)):

@@ -1,7 +1,7 @@
 """Whether the names in a study exist: losses, backbones, the data set, protocols, acceptance criteria."""
 
 import inspect
-from collections.abc import Collection, Iterator, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from types import ModuleType
 from typing import Any
 
@@ -16,11 +16,16 @@ from sweeps.study import Study
 Wrong = tuple[Key, str]
 
 
-def wrong(study: Study, criteria: Collection[str] | None = None) -> Iterator[Wrong]:
+# What the report can judge and show: `criteria` and `published`, each with the names that there are. The report's room is
+# a sibling of this one, so whoever starts a sweep says them.
+Report = Mapping[str, Collection[str]]
+
+
+def wrong(study: Study, report: Report | None = None) -> Iterator[Wrong]:
     """Each mistake as (key, what is wrong and what is accepted).
 
     Args:
-        criteria: the acceptance criteria that there are; None: they are not checked.
+        report: the names of what the report can judge and show; None: they are not checked.
     """
     yield from loss_checks.wrong(study)
     yield from _backbones(study)
@@ -29,7 +34,7 @@ def wrong(study: Study, criteria: Collection[str] | None = None) -> Iterator[Wro
     yield from _data(study)
     yield from _protocols(study)
     yield from _augment(study)
-    yield from _criteria(study, criteria)
+    yield from _report(study, report)
     yield from ensemble_checks.wrong(study)
 
 
@@ -63,7 +68,7 @@ def closed_test(study: Study, faces: Faces) -> np.ndarray:
     """(N,) bool: the images of the closed-set test, as every trial of the study sets them aside."""
     from bench import material
 
-    return material._closed_test(faces, study.closed_every)
+    return material.closed_rows(faces, study.closed_every)
 
 
 def _batches(study: Study, label: str, labels: np.ndarray) -> None:
@@ -197,9 +202,13 @@ def _augment(study: Study) -> Iterator[Wrong]:
             yield ("augment", name), f"got {value:g}, expected a number between 0 and 1"
 
 
-def _criteria(study: Study, known: Collection[str] | None) -> Iterator[Wrong]:
+def _report(study: Study, known: Report | None) -> Iterator[Wrong]:
+    """What is asked of the report, before hours of training and not after them."""
+    if known is not None and study.published is not None and study.published not in known["published"]:
+        there = ", ".join(sorted(known["published"]))
+        yield ("published",), f"no published table {study.published!r}; there is: {there}"
     for i, name in enumerate(study.criteria):
-        if known is not None and name not in known:
-            yield ("criteria", i), f"no acceptance criterion {name!r}; there is: {', '.join(sorted(known))}"
+        if known is not None and name not in known["criteria"]:
+            yield ("criteria", i), f"no acceptance criterion {name!r}; there is: {', '.join(sorted(known['criteria']))}"
         elif name in study.criteria[:i]:
             yield ("criteria", i), f"{name!r} is listed twice"

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import yaml
 
 from bench.errors import RequestError
 from sweeps import checks, given
+from sweeps.checks import Report
 from sweeps.mistake import Key, Mistake
 from sweeps.study import Own, Study, validated
 
@@ -21,8 +21,6 @@ _LATER = (
     "scorer",
     "scorer_options",
     "keep",
-    "criteria",
-    "published",
     "closed_every",
     "ensemble",
 )
@@ -42,11 +40,11 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
-def load(study: str | Path, *, criteria: Collection[str] | None = None, own_data: bool = False) -> Study:
+def load(study: str | Path, *, report: Report | None = None, own_data: bool = False) -> Study:
     """The study in a yaml file, or the shipped one of that name; where its `given` files are there, the study on them.
 
     Args:
-        criteria: the acceptance criteria that there are; None: the study's are not checked.
+        report: the names of what the report can judge and show, see `sweeps.checks.Report`; None: they are not checked.
         own_data: whether the `given` files must be there (`sweeps.given`).
 
     Raises:
@@ -67,10 +65,10 @@ def load(study: str | Path, *, criteria: Collection[str] | None = None, own_data
             f"study file {path} is not UTF-8 text (byte {error.start} is {error.object[error.start]:#04x}): "
             "save it as UTF-8"
         ) from error
-    return parse(text, str(path), criteria=criteria, own_data=own_data)
+    return parse(text, str(path), report=report, own_data=own_data)
 
 
-def parse(text: str, file: str, *, criteria: Collection[str] | None = None, own_data: bool = False) -> Study:
+def parse(text: str, file: str, *, report: Report | None = None, own_data: bool = False) -> Study:
     """The study in a yaml text; `file` is how errors call it, the rest is as in `load`."""
     try:
         root = yaml.compose(text, _Loader)
@@ -80,24 +78,22 @@ def parse(text: str, file: str, *, criteria: Collection[str] | None = None, own_
     if not isinstance(value, dict):
         raise RequestError(f"study file {file} must be a mapping with the keys {', '.join(Study.model_fields)}")
     lines = _lines(root, file)
-    study = _checked(value, lines, file, criteria)
+    study = _checked(value, lines, file, report)
     if study.given is None:
         return study
     # Checked whether its files are there or not: a mistake in it shall not wait for them.
-    other = _checked(given.applied(value), lines, file, criteria, inside=("given",))
+    other = _checked(given.applied(value), lines, file, report, inside=("given",))
     if other.name == study.name:
         where = _where(("name",), lines, file, ("given",))
         raise RequestError(f"{where}: the study on other data needs a name of its own, got {other.name!r}")
     return other if given.holds(study, own_data) else study
 
 
-def _checked(
-    value: dict[str, Any], lines: dict[Key, int], file: str, criteria: Collection[str] | None, inside: Key = ()
-) -> Study:
+def _checked(value: dict[str, Any], lines: dict[Key, int], file: str, report: Report | None, inside: Key = ()) -> Study:
     """The study in plain data, every name in it known; what stands `inside` a part of the file is wrong there."""
     try:
         study = validated(value)
-        for key, wrong in checks.wrong(study, criteria):
+        for key, wrong in checks.wrong(study, report):
             raise Mistake(key, wrong)
     except Mistake as error:
         raise RequestError(f"{_where(error.key, lines, file, inside)}: {error}") from None
@@ -105,12 +101,13 @@ def _checked(
 
 
 def digest(study: Study) -> str:
-    """A hash of all that the study file says (comments and the order of keys do not matter).
+    """A hash of all that decides what a study runs (comments and the order of keys do not matter).
 
-    All but `allow_overlap`, which may be given after a refusal that came of its lack. Keys that came later count only
+    Not `criteria` and `published`: they concern the report, which can be made again at any time. Nor `allow_overlap`,
+    which may be given after a refusal that came of its lack. Keys that came later count only
     where they are used: the runs of before go on.
     """
-    said = study.model_dump() | {"allow_overlap": False}
+    said = study.model_dump(exclude={"criteria", "published"}) | {"allow_overlap": False}
     for key in _LATER:
         if said[key] == Study.model_fields[key].default:
             del said[key]

@@ -3,7 +3,7 @@
 import json
 import signal
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ def sweep(
     command: str | None = None,
     stream: TextIO | None = None,
     run: Run | None = None,
-    criteria: Collection[str] | None = None,
+    report: checks.Report | None = None,
     own_data: bool = False,
 ) -> Path:
     """Run a study, or go on with it where it stood.
@@ -43,7 +43,7 @@ def sweep(
         command: what the user typed, for the record.
         stream: where progress is shown; None: stderr.
         run: stands in for `bench.trial.run` in tests.
-        criteria: the acceptance criteria that there are, for the study file to be checked against; None: not checked.
+        report: what the report can judge and show, for the study file to be checked against; None: not checked.
         own_data: whether the data folder was named for this very call: a study that has a `given` part then runs on the
             files in it or not at all.
 
@@ -56,7 +56,7 @@ def sweep(
             written.
         KeyboardInterrupt: it was stopped (Ctrl-C or SIGTERM); the same call goes on with it.
     """
-    asked = study if isinstance(study, Study) else reading.load(study, criteria=criteria, own_data=own_data)
+    asked = study if isinstance(study, Study) else reading.load(study, report=report, own_data=own_data)
     if line := given.line(asked):
         print(line, file=stream or sys.stderr, flush=True)
     if allow_overlap:
@@ -67,14 +67,7 @@ def sweep(
     folder.mkdir(parents=True, exist_ok=True)
     with alone(folder):
         store = _storage(asked)
-        if facts := _known(asked, folder):
-            asked = lost.overlap(asked, folder)
-            facts["file"] = asked.model_dump()
-            for place in lost.again(folder):
-                if store and tuner.exists(name := _search(asked, *place), store):
-                    tuner.forget(name, store)
-        else:
-            facts = _begin(asked, folder, command, store)
+        asked, facts = _facts(asked, folder, command, store)
         if run is None:
             sheets.draw(asked, folder)
         # All that can still be wrong here is found before Ray is started.
@@ -111,6 +104,19 @@ def _drive(driver: Driver, facts: dict[str, Any], window: Window) -> None:
         if warning := window.close(state):
             driver.board.say(warning)
     _complain(driver)
+
+
+def _facts(study: Study, folder: Path, command: str | None, store: Any) -> tuple[Study, dict[str, Any]]:
+    """What `study.json` holds, and the study as it goes on: begun now, or continued after what was lost is opened again."""
+    facts = _known(study, folder)
+    if facts is None:
+        return study, _begin(study, folder, command, store)
+    study = lost.overlap(study, folder)
+    facts |= {"file": study.model_dump(), "criteria": study.criteria, "published": study.published}
+    for place in lost.again(folder):
+        if store and tuner.exists(name := _search(study, *place), store):
+            tuner.forget(name, store)
+    return study, facts
 
 
 def _known(study: Study, folder: Path) -> dict[str, Any] | None:

@@ -58,7 +58,11 @@ def test_just_enough_identities_are_enough():
 @pytest.mark.parametrize(
     ("batch_size", "per_identity", "message"),
     [
-        (24, 4, "6 identities with 4 images each, and only 4 of 6 training identities have that many: choose a smaller"),
+        (
+            24,
+            4,
+            "6 identities with 4 images each, and only 4 of 6 training identities have that many: choose a smaller",
+        ),
         (4, 3, "a batch of 4 cannot hold 2 identities with 3 images each: expected batch_size >= 6"),
     ],
 )

@@ -52,7 +52,7 @@ def test_accuracies_are_counted_and_carry_their_folds():
     answer = Closed([str(i) for i in range(40)], labels).score(features, train, train_labels, logits)
     right = [int(np.argmax(row)) == label for row, label in zip(logits, labels, strict=True)]
     nearest = [
-        train_labels[min(range(25), key=lambda i: float(np.sum((train[i] - x) ** 2)))] == label  # noqa: B023
+        train_labels[min(range(25), key=lambda i: float(np.sum((train[i] - x) ** 2)))] == label
         for x, label in zip(features, labels, strict=True)
     ]
     assert answer.metrics == {"closed/accuracy": np.mean(right), "closed/nearest": np.mean(nearest)}

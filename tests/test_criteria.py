@@ -20,8 +20,8 @@ LFW, RANK1 = "lfw/accuracy", "megaface/rank1"
 
 def test_a_criterion_is_a_file_with_an_id_a_claim_and_a_judge():
     assert criteria.names() == [
-        "beyond_bound", "boundaries", "collapse", "compactness", "deepid2_lambda", "ensemble", "gap", "margin_shape", "normalisation",
-        "order", "plateau", "separable",
+        "beyond_bound", "boundaries", "collapse", "compactness", "deepid2_lambda", "ensemble", "gap", "margin_shape",
+        "normalisation", "order", "plateau", "separable",
     ]  # fmt: skip
     modules = [criteria.find(name) for name in criteria.names()]
     assert len({module.ID for module in modules}) == len(modules)

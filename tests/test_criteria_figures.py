@@ -124,7 +124,8 @@ def test_ensemble(tmp_path):
     bad = ensemble_arms(rising[::-1], (0.86, 0.85, 0.84, 0.8))
     assert {one.verdict for one in answers(made.make(tmp_path / "b", bad), "ensemble")} == {FAIL}
     level = ensemble_arms((0.9,) * 4, (0.9,) * 4)
-    assert {one.verdict for one in answers(made.make(tmp_path / "c", level), "ensemble")} == {NOT_DECIDABLE}
+    found = answers(made.make(tmp_path / "c", level), "ensemble")
+    assert [one.verdict for one in found] == [PASS] + [NOT_DECIDABLE] * 4  # as good is within a point
     lost = {name: replace(arm, trial={"scorer": arm.trial["scorer"]}) for name, arm in good.items()}
     (found,) = answers(made.make(tmp_path / "d", lost), "ensemble")
     assert "cosine: none" in found.statistic

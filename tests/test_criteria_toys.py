@@ -8,7 +8,8 @@ from made_up_features import Arm, answers, part
 from made_up_toys import clusters, rays
 
 from losses._boundaries import lmcl as real
-from reports.criteria import FAIL, NOT_DECIDABLE, PASS, REPORTED, overall
+from reports import _rows
+from reports.criteria import FAIL, NOT_DECIDABLE, PASS, REPORTED, _arms, overall
 
 CLOSED = "closed/accuracy"
 
@@ -157,3 +158,41 @@ def test_boundaries(tmp_path, monkeypatch):
     assert "measured 0.495," in found[-1].statistic  # sqrt(2) x .35
     monkeypatch.setattr("losses._boundaries.lmcl", lambda margin, level: real(1.02 * margin, level))
     assert [one.verdict for one in answers(study, "boundaries")] == [PASS] * 3 + [FAIL]
+
+
+def test_features_that_all_lie_on_one_point_break_no_criterion(tmp_path):
+    """Where softmax itself collapsed every share is one of nothing: no verdict, and a report all the same."""
+    start = ({"train/loss": 0.0, "train/loss_at_start": 0.0},)
+    weights = (0.0, 0.001, 0.01, 0.05, 0.1)
+    arms = {"softmax": Arm("softmax", {}, made.point(0.0), {CLOSED: 0.1}, epochs=start)}
+    for weight in weights[1:]:
+        arms[f"center {weight}"] = Arm(
+            "center", {"center_weight": weight}, made.point(0.0), {CLOSED: 0.1}, epochs=start
+        )
+    alone = {"softmax_weight": 0.0, "center_weight": 1.0}
+    arms["alone"] = Arm("center", alone, made.point(0.0), {CLOSED: 0.1}, epochs=start)
+    for weight in weights:
+        arms[f"deepid2 {weight}"] = Arm("deepid2", {"verification_weight": weight}, made.point(0.0), {CLOSED: 0.1})
+    study = made.make(tmp_path, arms)
+    for name in ("compactness", "collapse", "separable", "deepid2_lambda"):
+        assert PASS not in {one.verdict for one in answers(study, name) if "accuracy" not in one.statement}, name
+
+
+def test_a_row_stands_for_zero_only_where_nothing_else_differs(tmp_path):
+    point = made.point(1.0)
+    centers = {f"c {w}": Arm("center", {"center_weight": w}, point, {CLOSED: 0.9}) for w in (0.001, 0.01, 0.1)}
+    free = {f"m {m}": Arm("lmcl", {"margin": m, "normalize_features": False}, point, {CLOSED: 0.9}) for m in (0.1, 0.2)}
+    other = {
+        "softmax": Arm("softmax", {"bias": False}, point, {CLOSED: 0.9}),
+        "nsl": Arm("nsl", {"scale": 64.0}, point),
+    }
+    study = made.make(tmp_path / "a", {**centers, **free, **other})
+    rows = _rows.in_order(study, "tuned")
+    assert list(_arms.center_weights(study, rows)) == [0.001, 0.01, 0.1]  # softmax without a bias is not lambda = 0
+    assert list(_arms.margins(study, rows)) == [0.1, 0.2]  # NSL normalises what these leave free
+    right = {"softmax": Arm("softmax", {}, point), "nsl": Arm("nsl", {"scale": 64.0}, point)}
+    bound = {f"m {m}": Arm("lmcl", {"margin": m}, point) for m in (0.1, 0.2)}
+    study = made.make(tmp_path / "b", {**centers, **bound, **right})
+    rows = _rows.in_order(study, "tuned")
+    assert list(_arms.center_weights(study, rows)) == [0.0, 0.001, 0.01, 0.1]
+    assert list(_arms.margins(study, rows)) == [0.0, 0.1, 0.2]

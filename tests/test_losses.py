@@ -110,6 +110,8 @@ def test_margin_warm_up_rises_linearly_is_saved_and_leaves_eval_alone():
         ("lmcl", {"marign": 0.2}, "loss 'lmcl' has no hyper-parameter 'marign'; it has: scale, margin"),
         ("lmcl", {"margin": -0.1}, "margin must be >= 0, got -0.1"),
         ("lmcl", {"scale": 0.0}, "scale must be > 0, got 0.0"),
+        ("center", {"center_weight": 0.0, "softmax_weight": 0.0}, "center_weight and softmax_weight are both 0"),
+        ("lmcl", {"scale": float("inf")}, "scale must be a finite number, got inf"),
         ("center", {"center_rate": 1.5}, "center_rate must be between 0 and 1, got 1.5"),
         ("center", {"center_weight": float("nan")}, "center_weight must be >= 0, got nan"),
     ],

@@ -219,3 +219,12 @@ def test_every_number_is_checked(name):
             for wrong in ("wide", math.nan, True):
                 with pytest.raises(ValueError, match=key):
                     make(name, **{key: wrong})
+
+
+@every_loss
+def test_no_number_may_be_infinite_or_none_at_all(name):
+    for key, default in losses.defaults(name).items():
+        if isinstance(default, float | int) and not isinstance(default, bool):
+            for value in (math.inf, math.nan):
+                with pytest.raises(ValueError, match=key):
+                    make(name, **{key: value})

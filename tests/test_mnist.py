@@ -80,4 +80,15 @@ def test_the_real_files_hold_70000_digits(monkeypatch):
     monkeypatch.setitem(os.environ, "FACEBENCH_DATA", str(REAL))
     found = datasets.load("mnist")
     assert len(found.names) == 70_000 and found.test.sum() == 10_000
-    assert np.bincount(found.labels[~found.test]).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert np.bincount(found.labels[~found.test]).tolist() == [
+        5923,
+        6742,
+        5958,
+        6131,
+        5842,
+        5421,
+        5918,
+        6265,
+        5851,
+        5949,
+    ]

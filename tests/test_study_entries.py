@@ -26,7 +26,7 @@ supervise: [stages.2]
 
 
 def parse(text=EXPERIMENT, **more):
-    return reading.parse(text, "toy.yaml", criteria=("scatter", "slope"), **more)
+    return reading.parse(text, "toy.yaml", report={"criteria": ("scatter", "slope"), "published": ("table-2",)}, **more)
 
 
 def refused(text, **more) -> str:
@@ -168,3 +168,15 @@ class TestOpenable:
             return checks.openable(study)
         with pytest.raises(RequestError, match=r"study 'toy', losses.center .003: .* identities with 9 images each"):
             checks.openable(study)
+
+
+def test_what_is_asked_of_the_report_is_checked_before_anything_is_trained():
+    says = refused(EXPERIMENT + "published: table-9\n")
+    assert "line 14, key 'published'" in says and "no published table 'table-9'; there is: table-2" in says
+    assert parse(EXPERIMENT + "published: table-2\n").published == "table-2"
+
+
+def test_what_is_asked_of_the_report_may_change_after_the_runs():
+    more = EXPERIMENT.replace("[scatter]", "[scatter, slope]") + "published: table-2\n"
+    assert reading.digest(parse(more)) == reading.digest(parse())
+    assert reading.digest(parse(EXPERIMENT.replace("seeds: 5", "seeds: 6"))) != reading.digest(parse())

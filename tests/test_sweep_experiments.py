@@ -74,6 +74,12 @@ def test_rows_that_belong_to_a_choice_are_made_where_they_are_asked_for():
     assert (dict(default.trial.loss_options), default.trial.label) == ({}, "center 1")
 
 
+def test_a_finished_study_may_be_judged_by_more_criteria():
+    sweep(experiment(criteria=["scatter"]))
+    records, _ = sweep(experiment(criteria=["scatter", "slope"], published="table-2"))
+    assert len(records) == 9 and (facts()["criteria"], facts()["published"]) == (["scatter", "slope"], "table-2")
+
+
 @pytest.mark.parametrize("after", [0, 5, 13])
 def test_an_interrupted_experiment_ends_as_an_uninterrupted_one(after, tmp_path, monkeypatch):
     left = [after]

@@ -9,12 +9,12 @@ import torch
 import backbones
 import losses
 from bench import augment
+from bench.batches import steps_per_epoch
 from bench.checkpoint import Checkpoints
 from bench.device import Device, choose
 from bench.embed import embed
 from bench.errors import RequestError, TrialFailed
 from bench.plain import Progress
-from bench.batches import steps_per_epoch
 from bench.train import Fit, Settings, fit, learning_rate
 
 CPU = Device(torch.device("cpu"), bf16=False)

@@ -70,11 +70,12 @@ def setting(study: Study, row: Row, own: Mapping[str, Any], *without: str) -> st
 
 def center_weights(study: Study, rows: list[Row], **fixed: Any) -> dict[float, Row]:
     """lambda -> row of softmax and center loss under joint supervision; plain softmax is lambda = 0 where no row is."""
-    joint = [row for row in of(rows, "center") if options(row).get("softmax_weight", 1)]
+    joint = of(rows, "center", softmax_weight=1.0)
     arms = sweep(study, joint, "center", "center_weight", **fixed)
     if arms and 0.0 not in arms:
         wanted = setting(study, next(iter(arms.values())), {})
-        plain = [row for row in of(rows, "softmax") if setting(study, row, {}) == wanted]
+        bias = options(next(iter(arms.values())))["bias"]
+        plain = [row for row in of(rows, "softmax", bias=bias) if setting(study, row, {}) == wanted]
         arms = {0.0: plain[0], **arms} if len(plain) == 1 else arms
     return arms
 
@@ -82,8 +83,8 @@ def center_weights(study: Study, rows: list[Row], **fixed: Any) -> dict[float, R
 def margins(study: Study, rows: list[Row]) -> dict[float, Row]:
     """m -> row of LMCL at one scale; NSL at that scale is m = 0 where no row is."""
     arms = sweep(study, rows, "lmcl", "margin")
-    if arms and 0.0 not in arms:
-        first = next(iter(arms.values()))
+    first = next(iter(arms.values()), None)
+    if first and 0.0 not in arms and options(first)["normalize_features"]:  # NSL normalises its features
         wanted = setting(study, first, {})
         equal = [row for row in of(rows, "nsl", scale=options(first)["scale"]) if setting(study, row, {}) == wanted]
         arms = {0.0: equal[0], **arms} if len(equal) == 1 else arms

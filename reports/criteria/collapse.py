@@ -39,7 +39,7 @@ def _judge(study: Study, rows: list[Row]) -> list[Finding]:
     runs = _arms.runs({"alone": alone[0], "softmax": reference[0]})
     if isinstance(runs, str):
         return undecided(statement, runs)
-    spread = [_total(run["alone"]) / _total(run["softmax"]) for run in runs]
+    spread = [_toy.share(_total(run["alone"]), _total(run["softmax"])) for run in runs]
     found = [_loss(alone[0], [run["alone"] for run in runs])]
     statement = "tr(S_t) of the features over that of the softmax run, training images"
     found.append(_limits.over_seeds(statement, spread, "below", BOUND))
@@ -58,7 +58,7 @@ def _loss(row: Row, kept: list[Features]) -> Finding:
     seen = [first.get(one.trial.number, {}) for one in kept]
     exact = all(AT_START in metrics for metrics in seen)
     started = [metrics.get(AT_START if exact else "train/loss", math.nan) for metrics in seen]
-    share = [_center_loss(one) * weight / start for one, start in zip(kept, started, strict=True)]
+    share = [_toy.share(_center_loss(one) * weight, start) for one, start in zip(kept, started, strict=True)]
     since = "before the first step" if exact else "in the mean of the first epoch"
     found = _limits.over_seeds(f"L_C at the end over L_C {since}, training images", share, "below", BOUND)
     if exact or found.verdict == PASS:
@@ -78,7 +78,9 @@ def _center_loss(features: Features) -> float:
 def _described(row: Row, runs: list[dict[str, Features]], verdict: str) -> Finding:
     """What it collapsed to, in words, with the mean norm and the 1-NN accuracy."""
     norms = [float(_toy.norms(run["alone"].train).mean()) for run in runs]
-    share = [norm / float(_toy.norms(run["softmax"].train).mean()) for norm, run in zip(norms, runs, strict=True)]
+    share = [
+        _toy.share(norm, float(_toy.norms(run["softmax"].train).mean())) for norm, run in zip(norms, runs, strict=True)
+    ]
     kind = "collapsed to zero" if max(share) ** 2 < BOUND else "collapsed to a constant that is not zero"
     said = kind if verdict == PASS else "no collapse is shown"
     nearest = [

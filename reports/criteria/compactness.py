@@ -41,14 +41,12 @@ def _judge(study: Study, rows: list[Row]) -> list[Finding]:
 
 
 def _compact(runs: list[dict[float, Features]], split: str) -> list[Finding]:
-    from scipy import stats
-
     images = {"train": "training", "test": "test"}[split] + " images"
     scatters = [{weight: _toy.scatter(*one.split(split)) for weight, one in run.items()} for run in runs]
-    order = [float(stats.spearmanr(list(run), [s.within for s in run.values()]).statistic) for run in scatters]
+    order = [_toy.spearman(list(run), [s.within for s in run.values()]) for run in scatters]
     found = [_limits.over_seeds(f"Spearman's {RHO} of λ and tr(S_w), {images}", order, "at most", -0.9)]
     for weight in JUDGED:
-        share = [run[weight].ratio / run[0.0].ratio for run in scatters]
+        share = [_toy.share(run[weight].ratio, run[0.0].ratio) for run in scatters]
         statement = f"tr(S_w) / tr(S_b) at λ = {weight} over that at λ = 0, {images}"
         found.append(_limits.over_seeds(statement, share, "at most", 0.5))
     return [replace(found[0], details=_table(scatters, images)), *found[1:]]

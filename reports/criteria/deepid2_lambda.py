@@ -39,13 +39,11 @@ def _judge(study: Study, rows: list[Row]) -> list[Finding]:
 
 
 def _variance(runs: list[dict[float, Features]]) -> list[Finding]:
-    from scipy import stats
-
     scatters = [{weight: _toy.scatter(one.train, one.train_labels) for weight, one in run.items()} for run in runs]
-    order = [float(stats.spearmanr(list(run), [s.within for s in run.values()]).statistic) for run in scatters]
+    order = [_toy.spearman(list(run), [s.within for s in run.values()]) for run in scatters]
     least, largest = min(runs[0]), max(runs[0])
-    kept = [run[BEST].between / run[least].between for run in scatters]
-    left = [run[largest].between / run[BEST].between for run in scatters]
+    kept = [_toy.share(run[BEST].between, run[least].between) for run in scatters]
+    left = [_toy.share(run[largest].between, run[BEST].between) for run in scatters]
     found = [
         _limits.over_seeds(f"Spearman's {RHO} of λ and the intra-class variance tr(S_w)", order, "at most", -0.9),
         _limits.over_seeds(
