@@ -9,7 +9,7 @@ A file may register several sizes of one net with `@register`.
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,15 @@ def register(make: Callable[..., "nn.Module"]) -> Callable[..., "nn.Module"]:
     """Offer `make(embedding_dim, in_chans, image_size, **options)` as a backbone under its own name in lower case."""
     _registered[make.__name__.lower()] = make
     return make
+
+
+def register_sizes(net: Callable[..., "nn.Module"], sizes: Mapping[str, Sequence[int]]) -> None:
+    """Offer `net(embedding_dim, in_chans, image_size, blocks, **options)` under each name with its blocks a stage."""
+
+    def sized(blocks: Sequence[int]) -> Callable[..., "nn.Module"]:
+        return lambda dim, chans, size, **options: net(dim, chans, size, blocks, **options)
+
+    _registered.update({name: sized(blocks) for name, blocks in sizes.items()})
 
 
 def own() -> list[str]:

@@ -1,11 +1,10 @@
 """ArcFace's residual networks."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
-from backbones import register
+from backbones import register_sizes
 from backbones._initial import gaussian
 from backbones._sizes import at_least, halved
 
@@ -84,33 +83,13 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Conv2d:
     return gaussian(nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False), 0.1)
 
 
-@register
-def iresnet18(
-    embedding_dim: int, in_chans: int = 3, image_size: tuple[int, int] = (112, 112), **options: Any
-) -> nn.Module:
-    """Blocks [2, 2, 2, 2], 24.03 million parameters at 112 x 112 with D = 512; the options are `IResNet`'s."""
-    return IResNet(embedding_dim, in_chans, image_size, (2, 2, 2, 2), **options)
-
-
-@register
-def iresnet34(
-    embedding_dim: int, in_chans: int = 3, image_size: tuple[int, int] = (112, 112), **options: Any
-) -> nn.Module:
-    """Blocks [3, 4, 6, 3], 34.14 million parameters at 112 x 112 with D = 512; the options are `IResNet`'s."""
-    return IResNet(embedding_dim, in_chans, image_size, (3, 4, 6, 3), **options)
-
-
-@register
-def iresnet50(
-    embedding_dim: int, in_chans: int = 3, image_size: tuple[int, int] = (112, 112), **options: Any
-) -> nn.Module:
-    """Blocks [3, 4, 14, 3], 43.59 million parameters at 112 x 112 with D = 512; the options are `IResNet`'s."""
-    return IResNet(embedding_dim, in_chans, image_size, (3, 4, 14, 3), **options)
-
-
-@register
-def iresnet100(
-    embedding_dim: int, in_chans: int = 3, image_size: tuple[int, int] = (112, 112), **options: Any
-) -> nn.Module:
-    """Blocks [3, 13, 30, 3], 65.16 million parameters at 112 x 112 with D = 512; the options are `IResNet`'s."""
-    return IResNet(embedding_dim, in_chans, image_size, (3, 13, 30, 3), **options)
+# Parameters at 112 x 112 with D = 512: 24.03, 34.14, 43.59 and 65.16 million.
+register_sizes(
+    IResNet,
+    {
+        "iresnet18": (2, 2, 2, 2),
+        "iresnet34": (3, 4, 6, 3),
+        "iresnet50": (3, 4, 14, 3),
+        "iresnet100": (3, 13, 30, 3),
+    },
+)

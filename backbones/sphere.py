@@ -1,11 +1,10 @@
 """The SphereFace networks, which CosFace trains too: residual, without batch normalisation."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
-from backbones import register
+from backbones import register_sizes
 from backbones._initial import xavier
 from backbones._residual import Residual, conv
 from backbones._sizes import at_least, halved
@@ -53,25 +52,13 @@ class Sphere(nn.Module):
         return self.embedding(self.stages(images).flatten(1)).float()
 
 
-@register
-def sphere20(
-    embedding_dim: int, in_chans: int = 3, image_size: tuple[int, int] = (112, 96), **options: Any
-) -> nn.Module:
-    """SphereFace-20: blocks [1, 2, 4, 1], 20 convolutions; 22.67 million parameters at 112 x 96 with D = 512."""
-    return Sphere(embedding_dim, in_chans, image_size, (1, 2, 4, 1), **options)
-
-
-@register
-def sphere64(
-    embedding_dim: int, in_chans: int = 3, image_size: tuple[int, int] = (112, 96), **options: Any
-) -> nn.Module:
-    """The 64-layer net of the papers: blocks [3, 8, 16, 3], 64 convolutions; 48.19 million parameters."""
-    return Sphere(embedding_dim, in_chans, image_size, (3, 8, 16, 3), **options)
-
-
-@register
-def sphere64_released(
-    embedding_dim: int, in_chans: int = 3, image_size: tuple[int, int] = (112, 96), **options: Any
-) -> nn.Module:
-    """The 64-layer net as released: blocks [3, 7, 16, 3], 62 convolutions (and 2 linear layers); 47.89 million parameters."""
-    return Sphere(embedding_dim, in_chans, image_size, (3, 7, 16, 3), **options)
+# Parameters at 112 x 96 with D = 512: 22.67, 48.19 and 47.89 million. `sphere64` is the papers' 64-layer net (64 convolutions);
+# the released prototxt has one block less (62 convolutions, and 2 linear layers).
+register_sizes(
+    Sphere,
+    {
+        "sphere20": (1, 2, 4, 1),
+        "sphere64": (3, 8, 16, 3),
+        "sphere64_released": (3, 7, 16, 3),
+    },
+)

@@ -143,7 +143,8 @@ class TestOpenable:
         seen["faces"] = Faces(faces.names, faces.labels, faces.identities, None)
 
     def test_a_closed_set_test_is_test_enough(self, seen):
-        checks.openable(parse())
+        assert seen["faces"].test is not None and parse().protocols == []
+        checks.openable(parse())  # does not refuse it
 
     def test_a_study_without_protocol_and_closed_set_test_is_refused(self, seen):
         self.without_test(seen)
