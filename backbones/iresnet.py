@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from backbones import register_sizes
 from backbones._initial import gaussian
-from backbones._sizes import at_least, halved
+from backbones._sizes import at_least, halved, stages
 
 _SMALLEST = 16  # four halvings: below, the last map is nothing but border
 
@@ -58,8 +58,7 @@ class IResNet(nn.Module):
         dropout: float = 0.4,
     ):
         super().__init__()
-        if len(widths) != 4 or min(widths) < 1:
-            raise ValueError(f"an iresnet has four stages: widths must be four positive numbers, got {widths}")
+        stages(4, "an iresnet", widths)
         at_least(_SMALLEST, "an iresnet", image_size)
         self.stem = nn.Sequential(_conv(in_chans, widths[0], 3, 1), nn.BatchNorm2d(widths[0]), nn.PReLU(widths[0]))
         self.stages = nn.Sequential(

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from backbones import register
 from backbones._initial import xavier
 from backbones._residual import conv
-from backbones._sizes import at_least, halved
+from backbones._sizes import at_least, halved, stages
 
 VARIANTS = ("paper", "released")
 _SMALLEST = 8
@@ -47,8 +47,7 @@ class LeNetPP(nn.Module):
         super().__init__()
         if variant not in VARIANTS:
             raise ValueError(f"variant of lenetpp must be one of {', '.join(VARIANTS)}, got {variant!r}")
-        if len(widths) != 3 or min(widths) < 1:
-            raise ValueError(f"lenetpp has three stages: widths must be three positive numbers, got {widths}")
+        stages(3, "lenetpp", widths)
         at_least(_SMALLEST, "lenetpp", image_size)
         released = variant == "released"
         last = 3 if released else 2

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from backbones import register_sizes
 from backbones._initial import xavier
 from backbones._residual import Residual, conv
-from backbones._sizes import at_least, halved
+from backbones._sizes import at_least, halved, stages
 
 _SMALLEST = 16  # four halvings: below, the last map is nothing but border
 
@@ -35,8 +35,7 @@ class Sphere(nn.Module):
         widths: Sequence[int] = (64, 128, 256, 512),
     ):
         super().__init__()
-        if len(widths) != 4 or min(widths) < 1:
-            raise ValueError(f"a sphere net has four stages: widths must be four positive numbers, got {widths}")
+        stages(4, "a sphere net", widths)
         at_least(_SMALLEST, "a sphere net", image_size)
         self.stages = nn.Sequential(
             *(
