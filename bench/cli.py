@@ -3,8 +3,6 @@
 Exit codes: 0 done; 1 the work failed; 2 the request was wrong (one sentence on stderr); 130 stopped by Ctrl-C.
 """
 
-import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from bench import settings
+from bench._cli_data import data_app
+from bench._command import DataOption, JsonOption, SetOption, print_json, use
 from bench.errors import RequestError, StudyIncomplete, TrialFailed
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
@@ -23,12 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Which face-recognition loss is better, on this data, at this budget, and is the difference real?",
 )
-data_app = typer.Typer(no_args_is_help=True, help="Look at data sets and at the row order of protocols.")
 app.add_typer(data_app, name="data")
 
-DataOption = Annotated[Path | None, typer.Option("--data", help="the folder of your data; else $FACEBENCH_DATA")]
-JsonOption = Annotated[bool, typer.Option("--json", help="answer with JSON")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="an option, may be repeated")]
 OverlapOption = Annotated[bool, typer.Option("--allow-overlap", help="score although training and test share people")]
 AddressOption = Annotated[str, typer.Option(help="local (starts Ray), inline (no Ray), or a Ray cluster's address")]
 SlotsOption = Annotated[int | None, typer.Option(min=1, help="at most so many trials at once")]
@@ -50,7 +46,7 @@ def sweep(
     allow_overlap: OverlapOption = False,
 ) -> None:
     """Tune, confirm, score and report a whole study; the same command continues one that was stopped."""
-    _use(data)
+    use(data)
     _sweep(study, address, slots, allow_overlap, own_data=data is not None)
 
 
@@ -63,7 +59,7 @@ def ensemble(
     allow_overlap: OverlapOption = False,
 ) -> None:
     """DeepID2's pipeline: train a network for each patch, fuse, score and report, as the study's `ensemble` says."""
-    _use(data)
+    use(data)
     _sweep(study, address, slots, allow_overlap, own_data=data is not None, fused=True)
 
 
@@ -81,14 +77,14 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train one network and score it. `--set` reaches every field of a trial, e.g. `--set loss_options.margin=0.2`."""
-    _use(data)
+    use(data)
     from bench import single
 
     fields = {"loss": loss, "backbone": backbone, "epochs": epochs, "seed": seed, "allow_overlap": allow_overlap}
     trial = single.trial(fields, dataset, settings.parse(set_), protocol or [])
     record = single.train(trial, quiet=as_json)
     if as_json:
-        _print({"id": trial.id, "folder": str(record.folder), "metrics": record.metrics, "scores": record.scores})
+        print_json({"id": trial.id, "folder": str(record.folder), "metrics": record.metrics, "scores": record.scores})
 
 
 @app.command()
@@ -100,11 +96,11 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Score anybody's embeddings by a protocol (row order: `facebench data images --protocol ...`)."""
-    _use(data)
+    use(data)
     from bench import show, single
 
     answer = single.evaluate(embeddings, {**settings.parse(set_), "name": protocol})
-    _print(answer) if as_json else show.scores({protocol: answer})
+    print_json(answer) if as_json else show.scores({protocol: answer})
 
 
 @app.command()
@@ -131,7 +127,7 @@ def status(study: Annotated[str, typer.Argument(help="the study's name")], as_js
     _study_folder(study)
     answer = sweeps.status(study)
     if as_json:
-        return _print(answer)
+        return print_json(answer)
     for trial in answer["trials"]:
         where = f"{trial['stage']:8} {trial['state']:9} {trial['backbone']}/{trial['label']} seed {trial['seed']}"
         typer.echo(f"{trial['id']}  {where}")
@@ -163,7 +159,7 @@ def doctor(as_json: JsonOption = False) -> None:
     from bench import show
 
     found = examination.examine()
-    _print([vars(finding) for finding in found]) if as_json else show.findings(found)
+    print_json([vars(finding) for finding in found]) if as_json else show.findings(found)
     if any(finding.state == "wrong" for finding in found):
         raise typer.Exit(1)
 
@@ -175,40 +171,7 @@ def list_(
 ) -> None:
     """The names that can be asked for."""
     names = _names(what)
-    _print(names) if as_json else typer.echo("\n".join(names))
-
-
-@data_app.command("sheet")
-def data_sheet(
-    dataset: Annotated[str, typer.Argument(help="a dataset's name, or a folder, .zip or .tar of faces")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="the PNG to write")] = Path("runs/sheet.png"),
-    set_: SetOption = None,
-    data: DataOption = None,
-) -> None:
-    """Count identities and images, and draw a contact sheet: a row an identity."""
-    _use(data)
-    from bench import contact, datasets
-
-    known = dataset in datasets.names()
-    faces = datasets.load(
-        dataset if known else "folder", **({} if known else {"paths": [dataset]}), **settings.parse(set_)
-    )
-    path = contact.sheet(faces, output)
-    typer.echo(f"{dataset}: {len(faces.identities):,} identities, {len(faces.names):,} images; {path}")
-
-
-@data_app.command("images")
-def data_images(
-    protocol: Annotated[str, typer.Option(help="see `facebench list protocols`")] = "lfw",
-    set_: SetOption = None,
-    data: DataOption = None,
-) -> None:
-    """The row order of a protocol: one image path a line; row i of the embeddings belongs to line i."""
-    _use(data)
-    from bench import scoring
-
-    opened, _ = scoring.open_protocol({**settings.parse(set_), "name": protocol})
-    typer.echo("\n".join(opened.images))
+    print_json(names) if as_json else typer.echo("\n".join(names))
 
 
 def main() -> None:
@@ -242,15 +205,6 @@ def main() -> None:
 def _say(what: Any, code: int) -> int:
     print(f"facebench: {what}", file=sys.stderr)
     return code
-
-
-def _use(data: Path | None) -> None:
-    """Make `--data` what every later step, worker processes too, takes relative paths from."""
-    if data is None:
-        return
-    if not data.is_dir():
-        raise RequestError(f"--data must name a folder, {data} is none")
-    os.environ["FACEBENCH_DATA"] = str(data.resolve())
 
 
 def _sweep(
@@ -294,7 +248,3 @@ def _study_folder(study: str, must_exist: bool = True) -> Path:
         known = sorted(p.parent.name for p in places.runs().glob("*/study.json"))
         raise RequestError(f"no study {study!r} in {places.runs()}; there is: {', '.join(known) or 'none yet'}")
     return folder
-
-
-def _print(answer: Any) -> None:
-    typer.echo(json.dumps(answer, indent=1))

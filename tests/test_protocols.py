@@ -15,6 +15,7 @@ from bench.protocols.heldout import Heldout
 VARIANTS = [(name, {}) for name in protocols.names()] + [
     ("ytf", {"aggregation": "mean_score"}),
     ("ytf", {"aggregation": "max_score"}),
+    ("ytf", {"aggregation": "first_100_frames"}),
     ("megaface", {"sizes": [7, 50]}),
 ]
 
@@ -102,6 +103,23 @@ def test_integers_and_half_precision_are_embeddings_too(protocol):
     before = protocol.score(rows).metrics
     for kind in (np.int32, np.float16, np.float32):
         assert protocol.score(rows.astype(kind)).metrics == before
+
+
+def test_without_some_images_every_figure_is_partial_and_has_another_hash(protocol):
+    missing = set(protocol.images[3::7])
+    partial = protocol.without(missing)
+    assert set(partial.images) <= set(protocol.images) - missing
+    assert partial.hash != protocol.hash and partial.name == protocol.name
+    rows = embed(protocol)
+    answer = partial.score(rows[[protocol.images.index(name) for name in partial.images]])
+    said = f"partial: {len(missing)} of {len(protocol.images)} "
+    figures = {figure for figure in answer.metrics if not figure.endswith("_se")}
+    assert partial.primary in figures
+    assert all(answer.marks[figure].startswith(said) for figure in figures), answer.marks
+    with pytest.raises(RequestError, match="nothing is left"):
+        protocol.without(protocol.images)
+    with pytest.raises(RequestError, match="cannot do without 'Nobody/1.jpg': it is none of its"):
+        protocol.without({"Nobody/1.jpg"})
 
 
 def test_another_number_of_rows_is_refused_with_both_numbers(protocol):

@@ -192,3 +192,17 @@ def test_ytf_refuses_an_unknown_aggregation_and_missing_columns():
         RequestError, match=r"splits.txt has no column 'same': expected a csv with the header split,pair"
     ):
         protocols.create("ytf", root={**LISTS["ytf"], "splits.txt": "split,pair,first,second\n1,1,A/0,A/1\n"})
+
+
+def test_lfw_without_missing_images_is_what_the_pairs_that_are_left_say():
+    protocol = make("lfw")
+    lost = protocol.images[:3]
+    partial, rows = protocol.without(lost), embed(protocol)
+    keep = np.array([name not in lost for name in protocol.images])
+    left = keep[protocol.pairs.first] & keep[protocol.pairs.second]
+    answer = partial.score(rows[keep])
+    assert answer.counts["pairs"] == left.sum() < len(left) == protocol.score(rows).counts["pairs"]
+    assert answer.raw["scores"].tolist() == protocol.score(rows).raw["scores"][left].tolist()
+    assert answer.marks["lfw/auc"] == (
+        f"partial: 3 of {len(keep)} images are missing, {(~left).sum()} of {len(left)} pairs are missing"
+    )

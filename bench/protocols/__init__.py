@@ -8,7 +8,7 @@ which of its figures ranks (`primary`).
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,6 +50,14 @@ class Comparisons(Protocol):
 
         Raises:
             RequestError: not (N, D), or a number that is not finite.
+        """
+        ...
+
+    def without(self, missing: Collection[str]) -> "Comparisons":
+        """The same comparisons but those that need a missing image; every figure is then marked partial.
+
+        Raises:
+            RequestError: a missing image is none of the protocol's, or too little is left.
         """
         ...
 

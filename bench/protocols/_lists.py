@@ -14,6 +14,7 @@ from bench.errors import RequestError
 from bench.files import Tree, is_image
 
 Root = str | Path | Mapping[str, str]
+ADVICE = "add what holds them, or allow_missing to leave them out and mark every figure as partial"
 
 
 def read(root: Root, file: str | Path, instead: str = "") -> str:
@@ -122,20 +123,24 @@ def images(root: Root, paths: Sequence[str | Path] | None) -> list[str]:
     return sorted(place)
 
 
-def check_present(names: Sequence[str], root: Root, paths: Sequence[str | Path] | None, where: str) -> None:
-    """Nothing where `paths` is None.
+def absent(
+    names: Sequence[str], root: Root, paths: Sequence[str | Path] | None, where: str, allow: bool = False
+) -> list[str]:
+    """The images that `where` names and that are in none of the folders or archives; none where `paths` is None.
 
     Raises:
-        RequestError: an image that `where` names is in none of the folders or archives.
+        RequestError: there is one, and `allow` is False.
     """
     if paths is None:
-        return
+        return []
     known = set(images(root, paths))
-    if missing := [name for name in names if name not in known]:
+    missing = [name for name in names if name not in known]
+    if missing and not allow:
         raise RequestError(
             f"{len(missing)} of the {len(names):,} images in {where} are missing in {', '.join(map(str, paths))}, "
-            f"the first is {missing[0]!r}"
+            f"the first is {missing[0]!r}: {ADVICE}"
         )
+    return missing
 
 
 def people(names: Sequence[str], where: str) -> tuple[str, ...]:

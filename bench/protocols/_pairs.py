@@ -9,6 +9,7 @@ import numpy as np
 from bench.errors import RequestError
 from bench.metrics import Rate, Roc, Sorted, far_name, fold_accuracy, jackknife_roc, person_clusters, rate_at_far
 from bench.metrics.similarity import Rows
+from bench.protocols import _partial
 from bench.scorers import COSINE, Scorer
 from bench.scores import Clusters, Scores
 
@@ -46,6 +47,19 @@ class Pairs:
         """How many people stand in more than one fold."""
         sides = np.unique(np.stack([np.concatenate(self._owners), np.tile(self.folds, 2)]), axis=1)
         return int(np.sum(np.bincount(sides[0]) > 1))
+
+    def without(self, keep: np.ndarray) -> "Pairs":
+        """The pairs of things that are kept, (N,) bool of the things that `first` and `second` number.
+
+        Raises:
+            RequestError: no pair is left.
+        """
+        left = keep[self.first] & keep[self.second]
+        if not left.any():
+            raise RequestError(f"each of the {len(left):,} pairs has a missing side: nothing is left to be scored")
+        place = np.cumsum(keep) - 1
+        people = _partial.chosen(self.people, keep)
+        return Pairs(place[self.first[left]], place[self.second[left]], self.same[left], self.folds[left], people)
 
     @cached_property
     def clusters(self) -> tuple[np.ndarray, np.ndarray]:

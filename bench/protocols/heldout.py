@@ -4,7 +4,8 @@ The development figure of tuning (`Heldout(images, people, name="dev")`), and a 
 Metrics: `heldout/accuracy` (10 person-disjoint folds; needs 20 people), `auc`, `eer`, `tar_at_far_1e-2`, `rank1`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from bench.errors import RequestError
 from bench.metrics import Shares, jackknife_mean
 from bench.metrics.similarity import Rows, blocks, table
-from bench.protocols import _lists, _pairs
+from bench.protocols import _lists, _pairs, _partial
 from bench.scorers import Scorer
 from bench.scores import Scores
 
@@ -38,6 +39,7 @@ class Heldout:
     seed: int = 0
     most_genuine: int = 20_000
     most_impostor: int = 100_000
+    missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.people) or len(set(self.images)) != len(self.images):
@@ -54,7 +56,7 @@ class Heldout:
     def spec(self) -> dict[str, Any]:
         rows = [f"{image}\t{person}" for image, person in zip(self.images, self.people, strict=True)]
         caps = {"seed": self.seed, "most_genuine": self.most_genuine, "most_impostor": self.most_impostor}
-        return {
+        spec = {
             "protocol": "heldout",
             "version": 1,
             "score": "cosine",
@@ -62,6 +64,7 @@ class Heldout:
             "images": _lists.sha256(rows),
             **caps,
         }
+        return _partial.lacking(spec, "images", self.missing, len(self.images) + len(self.missing))
 
     @property
     def hash(self) -> str:
@@ -88,7 +91,13 @@ class Heldout:
         answer.raw.pop("folds")  # the pairs of these figures have none
         answer.counts.pop("folds")
         answer.counts.update({"images": len(self.images), "people": len(set(self.people))})
-        return answer
+        return _partial.marked(answer, self.spec)
+
+    def without(self, missing: Collection[str]) -> "Heldout":
+        """See `bench.protocols.Comparisons`."""
+        keep = _partial.kept(self.name, self.images, missing)
+        images, people = _partial.chosen(self.images, keep), _partial.chosen(self.people, keep)
+        return replace(self, images=images, people=people, missing=(*self.missing, *missing))
 
     def _accuracy(self, rows: Rows) -> Scores:
         pairs = self._in_folds

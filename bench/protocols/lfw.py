@@ -3,8 +3,8 @@
 Metrics: `lfw/accuracy`, `lfw/accuracy_se`, `lfw/auc`, `lfw/eer`, `lfw/tar_at_far_...`; of View 1 files `lfw-view1/...`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from bench.errors import RequestError
 from bench.metrics import best_threshold
 from bench.metrics.similarity import Rows
-from bench.protocols import _lists, _pairs
+from bench.protocols import _lists, _pairs, _partial
 from bench.scorers import Scorer
 from bench.scores import Scores
 
@@ -58,7 +58,17 @@ class Lfw:
         scores = rows.scores(self.pairs.first, rows, self.pairs.second)
         answer = _pairs.joined(self._accuracy(rows, scores), _pairs.verification(self.name, scores, self.pairs, FARS))
         answer.counts["images"] = len(self.images)
-        return answer
+        return _partial.marked(answer, self.spec)
+
+    def without(self, missing: Collection[str]) -> "Lfw":
+        """See `bench.protocols.Comparisons`."""
+        keep = _partial.kept(self.name, self.images, missing)
+        images = _partial.chosen(self.images, keep)
+        pairs = self.pairs.without(keep)
+        spec = _partial.lacking(self.spec, "images", missing, len(keep))
+        spec = _partial.lacking(spec, "pairs", len(self.pairs.same) - len(pairs.same), len(self.pairs.same))
+        train = self.train and self.train.without(keep)
+        return replace(self, images=images, people=pairs.people, pairs=pairs, train=train, spec=spec)
 
     def _accuracy(self, rows: Rows, scores: np.ndarray) -> Scores:
         if len(np.unique(self.pairs.folds)) > 1:
@@ -78,6 +88,7 @@ def load(
     pairs: str | Path | Sequence[str | Path] = "pairs.txt",
     images: Sequence[str] | None = None,
     label: str | None = None,
+    allow_missing: bool = False,
 ) -> Lfw:
     """LFW from its own pairs file.
 
@@ -88,6 +99,7 @@ def load(
         images: folders or archives that must hold every image named (any suffix); without them each is
             `NAME/NAME_0001.jpg`.
         label: stands before the metrics; default `lfw`, for a single set of pairs `lfw-view1`.
+        allow_missing: leave out the pairs of images that are not there, and mark every figure as partial.
 
     Raises:
         RequestError: a file that is missing or malformed (with its line number), or images that are missing.
@@ -102,7 +114,8 @@ def load(
     if len(files) == 2 and parsed[1][-1].fold > 0:
         raise RequestError(f"{files[1]} has folds of its own: give it alone as pairs={str(files[1])!r}")
     stems = sorted({stem for found in parsed for pair in found for stem in (pair.first, pair.second)})
-    names = [f"{stem}.jpg" for stem in stems] if images is None else _found(stems, _lists.images(root, images))
+    listed = None if images is None else _lists.images(root, images)
+    names, missing = _found(stems, listed, allow_missing)
     people = _lists.people(names, str(files[-1]))
     tables = [_table(found, {stem: row for row, stem in enumerate(stems)}, people) for found in parsed]
     label = label or ("lfw" if tables[-1].folds.max() > 0 else "lfw-view1")
@@ -114,7 +127,8 @@ def load(
         "pairs": [_lists.sha256(t) for t in texts],
     }
     spec["images"] = _lists.sha256(names)
-    return Lfw(label, tuple(names), people, tables[-1], tables[0] if len(tables) == 2 else None, spec)
+    made = Lfw(label, tuple(names), people, tables[-1], tables[0] if len(tables) == 2 else None, spec)
+    return made.without(missing) if missing else made
 
 
 @dataclass(frozen=True)
@@ -159,14 +173,16 @@ def _pair(fields: list[str], same: bool, fold: int, where: str) -> _Pair:
     return _Pair(f"{first}/{first}_{int(numbers[0]):04d}", f"{second}/{second}_{int(numbers[1]):04d}", same, fold)
 
 
-def _found(stems: list[str], listed: list[str]) -> list[str]:
-    """The listed image of each `NAME/NAME_0001`, whatever its suffix."""
-    by_stem = {str(PurePosixPath(name).with_suffix("")): name for name in listed}
-    if missing := [stem for stem in stems if stem not in by_stem]:
+def _found(stems: list[str], listed: list[str] | None, allow_missing: bool) -> tuple[list[str], list[str]]:
+    """The listed image of each `NAME/NAME_0001`, whatever its suffix; and the names that are missing, as `.jpg`."""
+    by_stem = {str(PurePosixPath(name).with_suffix("")): name for name in listed or ()}
+    missing = [] if listed is None else [stem for stem in stems if stem not in by_stem]
+    if missing and not allow_missing:
         raise RequestError(
-            f"{len(missing)} of the {len(stems):,} images of the pairs are missing, the first is {missing[0]!r}"
+            f"{len(missing)} of the {len(stems):,} images of the pairs are missing, the first is {missing[0]!r}: "
+            f"{_lists.ADVICE}"
         )
-    return [by_stem[stem] for stem in stems]
+    return [by_stem.get(stem, f"{stem}.jpg") for stem in stems], [f"{stem}.jpg" for stem in missing]
 
 
 def _table(found: list[_Pair], row: dict[str, int], people: tuple[str, ...]) -> _pairs.Pairs:

@@ -5,8 +5,8 @@ Metrics: `megaface/rank1`, `rank5`, `rank10`, `rank1_macro` (the largest gallery
 The ROC curve ends a little above FAR 1e-3: beyond it nothing is counted.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +24,7 @@ from bench.metrics import (
     rate_at_far,
     search,
 )
-from bench.protocols import _lists, _pairs
+from bench.protocols import _lists, _pairs, _partial
 from bench.scorers import COSINE, Scorer
 from bench.scores import Clusters, Scores
 
@@ -82,7 +82,15 @@ class Megaface:
         )  # fmt: skip
         answer = _pairs.joined(self._ranks(found), self._verification(found))
         answer.counts.update(self._counts(found))
-        return answer
+        return _partial.marked(answer, self.spec)
+
+    def without(self, missing: Collection[str]) -> "Megaface":
+        """See `bench.protocols.Comparisons`. The order in which the others enter the galleries is drawn anew."""
+        keep = _partial.kept(self.name, self.images, missing)
+        images = _partial.chosen(self.images, keep)
+        probes = int(keep[: self.probes].sum())
+        made = _made(images[:probes], images[probes:], self.sizes, self.seed)
+        return replace(made, spec=_partial.lacking(self.spec, "images", missing, len(keep)))
 
     @cached_property
     def clusters(self) -> np.ndarray:
@@ -156,6 +164,7 @@ def load(
     exclude: str | None = None,
     sizes: Sequence[int] = (10, 100, 1_000, 10_000, 100_000, 1_000_000),
     seed: int = 0,
+    allow_missing: bool = False,
 ) -> Megaface:
     """Probes and distractors from two list files, or (`images` given) from a listing of images.
 
@@ -170,24 +179,26 @@ def load(
         sizes: gallery sizes; those beyond the number of distractors are cut, and the largest gallery is always all of
             them.
         seed: of the order in which the distractors enter the nested galleries.
+        allow_missing: leave out the listed images that are not there, and mark every figure as partial.
 
     Raises:
         RequestError: a file that is missing or malformed, nobody with two probe images, or a person who is both.
     """
     left_out = _lists.people_in(root, exclude) if exclude else set()
+    missing: list[str] = []
     if images is not None and probes is None and distractors is None:
         first, second = _split(_without(_lists.images(root, images), left_out), min_images, max_images)
     else:
-        first = _listed(root, probes or "probes.txt", images, left_out)
-        second = _listed(root, distractors or "distractors.txt", images, left_out)
-    return _made(first, second, sizes, seed)
+        first = _listed(root, probes or "probes.txt", left_out)
+        second = _listed(root, distractors or "distractors.txt", left_out)
+        missing = _lists.absent(first + second, root, images, "the lists of probes and distractors", allow_missing)
+    made = _made(first, second, sizes, seed)
+    return made.without(missing) if missing else made
 
 
-def _listed(root: _lists.Root, file: str, images: Sequence[str] | None, left_out: set[str]) -> tuple[str, ...]:
+def _listed(root: _lists.Root, file: str, left_out: set[str]) -> tuple[str, ...]:
     text = _lists.read(root, file, instead="images=[folder or archive, ...] to take probes and distractors from")
-    names = _without(_lists.unique(_lists.lines(text), file), left_out)
-    _lists.check_present(names, root, images, file)
-    return names
+    return _without(_lists.unique(_lists.lines(text), file), left_out)
 
 
 def _without(names: Sequence[str], people: set[str]) -> tuple[str, ...]:

@@ -1,24 +1,28 @@
 """YouTube Faces: verification of video pairs in ten splits (Wolf, Hassner, Maoz, CVPR 2011).
 
-Metrics: `ytf/accuracy` ... for the mean feature of a video's frames; `ytf-mean_score/...`, `ytf-max_score/...`
-otherwise. (Neither the center loss nor the CosFace paper says how frames are joined.)
+Metrics: `ytf/accuracy` ... for the mean feature of a video's frames; `ytf-mean_score/...`, `ytf-max_score/...`,
+`ytf-first_100_frames/...` otherwise. (Neither the center loss nor the CosFace paper says how frames are joined.)
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.errors import RequestError
 from bench.metrics.similarity import Rows, table
-from bench.protocols import _lists, _pairs
+from bench.protocols import _lists, _pairs, _partial
 from bench.scorers import Scorer
 from bench.scores import Scores
 
 FARS = (1e-1, 1e-2, 1e-3)
-AGGREGATIONS = ("mean_feature", "mean_score", "max_score")
+AGGREGATIONS = ("mean_feature", "mean_score", "max_score", "first_100_frames")
+FIRST = 100  # of `first_100_frames`
+FRAME_FOLDERS = ("frame_images_DB", "aligned_images_DB")  # as the data set is shipped
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +33,8 @@ class Ytf:
         pairs: the comparisons (numbers of videos).
         videos: (V + 1,) where each video's frames begin in `images`, and the end.
         aggregation: `mean_feature` (normalised frames averaged, cosine of the averages; of any other scorer the frames
-            as they are, the average scored as if it were one image), `mean_score` or `max_score` (over all pairs of frames).
+            as they are, the average scored as if it were one image), `mean_score` or `max_score` (over all pairs of
+            frames), or `first_100_frames` (`mean_score` over the first 100 frames of each video, as FaceNet, Sec. 5.7).
     """
 
     name: str
@@ -73,7 +78,19 @@ class Ytf:
         scores = self._of_videos(rows)
         answer = _pairs.joined(self._accuracy(scores), _pairs.verification(self.name, scores, self.pairs, FARS))
         answer.counts.update({"images": len(self.images), "videos": len(self.videos) - 1})
-        return answer
+        return _partial.marked(answer, self.spec)
+
+    def without(self, missing: Collection[str]) -> "Ytf":
+        """See `bench.protocols.Comparisons`. A video without any of its frames left is missing too."""
+        keep = _partial.kept(self.name, self.images, missing)
+        frames = np.add.reduceat(keep.astype(int), self.videos[:-1])
+        pairs = self.pairs.without(frames > 0)
+        used = np.repeat(frames > 0, np.diff(self.videos)) & keep
+        images, people = _partial.chosen(self.images, used), _partial.chosen(self.people, used)
+        spec = _partial.lacking(self.spec, "frames", missing, len(keep))
+        spec = _partial.lacking(spec, "pairs", len(self.pairs.same) - len(pairs.same), len(self.pairs.same))
+        videos = np.concatenate([[0], np.cumsum(frames[frames > 0])])
+        return replace(self, images=images, people=people, pairs=pairs, videos=videos, spec=spec)
 
     def _accuracy(self, scores: np.ndarray) -> Scores:
         if reason := self.unbalanced():
@@ -83,6 +100,8 @@ class Ytf:
     def _of_videos(self, rows: Rows) -> np.ndarray:
         """(n,) the score of each pair of videos."""
         spans = list(pairwise(self.videos.tolist()))
+        if self.aggregation == "first_100_frames":
+            spans = [(start, min(stop, start + FIRST)) for start, stop in spans]
         if self.aggregation == "max_score":
             return self._of_largest(rows, spans)
         videos = rows.means(spans) if self.aggregation == "mean_feature" else rows.mean_scores(spans)
@@ -102,17 +121,19 @@ def load(
     frames: str | None = None,
     images: Sequence[str] | None = None,
     aggregation: str = "mean_feature",
+    allow_missing: bool = False,
 ) -> Ytf:
     """YTF from its splits file.
 
     Args:
         root: the folder of the lists, or a mapping of file name -> text.
-        splits: csv with the header `split,pair,first,second,same` (the official file has none, or spaces), videos
-            `PERSON/0`.
-        frames: a list of the frames, `PERSON/0/....jpg` a line. Without it: all images of each video in `images`, and
-            without these the list `images.txt`.
+        splits: `splits.txt`, or the errata's `splits_corrected.txt`: csv with the header `split,pair,first,second,same`
+            (the official file has none, or spaces), videos `PERSON/0`.
+        frames: a list of the frames, `PERSON/0/....jpg` a line. Without it: all images of each video in `images`,
+            without these in `frame_images_DB` or `aligned_images_DB`, and without these the list `images.txt`.
         images: folders or archives that hold the frames.
         aggregation: how the frames of a video are joined, see `Ytf`.
+        allow_missing: leave out the pairs of videos without frames, and mark every figure as partial.
 
     Raises:
         RequestError: a file that is missing or malformed (with its line number), or a video without frames.
@@ -121,19 +142,26 @@ def load(
         raise RequestError(f"no aggregation {aggregation!r} in ytf; there is: {', '.join(AGGREGATIONS)}")
     text = _lists.read(root, splits)
     table = _parse(text, splits)
-    listed, where = _frames(root, frames, images)
+    listed, where, missing = _frames(root, frames, images, allow_missing)
     wanted = sorted({video for row in table for video in (row[1], row[2])})
     per_video: dict[str, list[str]] = {video: [] for video in wanted}
     for name in listed:
         video = name.rpartition("/")[0]
         if video in per_video:
             per_video[video].append(name)
-    if empty := [video for video in wanted if not per_video[video]]:
+    empty = [video for video in wanted if not per_video[video]]
+    if empty and (not allow_missing or len(empty) == len(wanted)):
         raise RequestError(
             f"{len(empty)} of the {len(wanted):,} videos in {splits} have no frames, the first is {empty[0]!r}: "
-            "give the folders or archives that hold them as images=[...], or a splits file of the videos that you have"
+            "give the folders or archives that hold them as images=[...], a splits file of the videos that you have, "
+            "or allow_missing to leave them out and mark every figure as partial"
         )
-    names = _lists.unique([name for video in wanted for name in sorted(per_video[video])], where)
+    total = len(table)
+    table = [row for row in table if per_video[row[1]] and per_video[row[2]]]
+    absent, wanted = len(empty), sorted({video for row in table for video in (row[1], row[2])})
+    if not wanted:
+        raise RequestError(f"none of the {total:,} pairs in {splits} has frames of both of its videos")
+    names = _lists.unique([name for video in wanted for name in sorted(per_video[video], key=_frame_order)], where)
     number = {video: place for place, video in enumerate(wanted)}
     pairs = _pairs.Pairs(
         np.array([number[row[1]] for row in table]),
@@ -146,17 +174,30 @@ def load(
     label = "ytf" if aggregation == "mean_feature" else f"ytf-{aggregation}"
     spec = {"protocol": "ytf", "version": 1, "label": label, "score": "cosine", "aggregation": aggregation}
     spec |= {"splits": _lists.sha256(text), "images": _lists.sha256(names)}
-    return Ytf(label, names, _lists.people(names, where), pairs, videos, aggregation, spec)
+    spec = _partial.lacking(
+        _partial.lacking(spec, "videos", absent, absent + len(wanted)), "pairs", total - len(table), total
+    )
+    made = Ytf(label, names, _lists.people(names, where), pairs, videos, aggregation, spec)
+    lost = set(missing) & set(names)
+    return made.without(lost) if lost else made
 
 
-def _frames(root: _lists.Root, frames: str | None, images: Sequence[str] | None) -> tuple[list[str], str]:
-    """The names of frames, and where they come from."""
+def _frames(
+    root: _lists.Root, frames: str | None, images: Sequence[str] | None, allow_missing: bool
+) -> tuple[list[str], str, list[str]]:
+    """The names of frames, where they come from, and those of them that are not there."""
+    if frames is None and images is None and not isinstance(root, Mapping):
+        images = [folder for folder in FRAME_FOLDERS if (Path(root) / folder).is_dir()][:1] or None
     if frames is None and images is not None:
-        return _lists.images(root, images), "images"
+        return _lists.images(root, images), "images", []
     frames = frames or "images.txt"
     listed = _lists.lines(_lists.read(root, frames, instead="images=[folder or archive of the frames, ...]"))
-    _lists.check_present(listed, root, images, frames)
-    return listed, frames
+    return listed, frames, _lists.absent(listed, root, images, frames, allow_missing)
+
+
+def _frame_order(name: str) -> list[tuple[int, str]]:
+    """`0.99.jpg` comes before `0.100.jpg`: runs of digits are numbers."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _parse(text: str, where: str) -> list[tuple[int, str, str, bool]]:
