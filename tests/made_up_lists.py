@@ -39,6 +39,7 @@ LISTS = {
     "ytf": ytf_lists(),
     "megaface": {"probes.txt": faces(PEOPLE[:6], 4), "distractors.txt": faces(PEOPLE[6:], 5)},
     "heldout": {"images.txt": faces(PEOPLE[:24], 3)},
+    "retrieval": {"images.txt": faces(PEOPLE[:24], 3) + "\n" + faces(PEOPLE[24:30], 1)},
 }
 
 

@@ -23,6 +23,7 @@ class Pairs:
         same: (n,) bool, one person or two.
         folds: (n,) the fold of each pair.
         people: the person of each thing that `first` and `second` number.
+        rows: the row of `images` that stands for each of these things; None: they are the images.
     """
 
     first: np.ndarray
@@ -30,6 +31,7 @@ class Pairs:
     same: np.ndarray
     folds: np.ndarray
     people: tuple[str, ...]
+    rows: np.ndarray | None = None
 
     @cached_property
     def counts(self) -> dict[str, float]:
@@ -59,7 +61,14 @@ class Pairs:
             raise RequestError(f"each of the {len(left):,} pairs has a missing side: nothing is left to be scored")
         place = np.cumsum(keep) - 1
         people = _partial.chosen(self.people, keep)
-        return Pairs(place[self.first[left]], place[self.second[left]], self.same[left], self.folds[left], people)
+        first, second = place[self.first[left]], place[self.second[left]]
+        return Pairs(first, second, self.same[left], self.folds[left], people)
+
+    @property
+    def sides(self) -> dict[str, np.ndarray]:
+        """(n,) and (n,) the rows of images on either side of each pair."""
+        rows = np.arange(len(self.people)) if self.rows is None else self.rows
+        return {"first": rows[self.first].astype(np.int32), "second": rows[self.second].astype(np.int32)}
 
     @cached_property
     def clusters(self) -> tuple[np.ndarray, np.ndarray]:
@@ -136,6 +145,7 @@ def verification(name: str, scores: np.ndarray, pairs: Pairs, fars: Sequence[flo
     ordered = Sorted.of(scores, pairs.same)
     roc = ordered.roc()
     answer = Scores({}, counts=dict(pairs.counts), raw={"scores": scores, "same": pairs.same, "folds": pairs.folds})
+    answer.raw.update(pairs.sides)
     if not roc.genuine or not roc.impostors:
         reason = f"{roc.genuine} genuine and {roc.impostors} impostor pairs: both are needed"
         answer.undefined.update({f"{name}/{figure}": reason for figure in ("auc", "eer")})

@@ -115,6 +115,7 @@ class Megaface:
     def _ranks(self, found: Search) -> Scores:
         owners, largest = self.owner[found.probe], self.sizes[-1]
         answer = Scores({}, raw={"better": found.better[largest], "mate_scores": found.mate_scores, "identity": owners})
+        answer.raw["probe"] = found.probe
         ranks = [(f"rank{k}", k, largest) for k in RANKS] + [(f"rank1_at_{size}", 1, size) for size in self.sizes[:-1]]
         mark = Shares.of(owners).mark()
         for figure, k, size in ranks:

@@ -90,6 +90,7 @@ class Ytf:
         spec = _partial.lacking(self.spec, "frames", missing, len(keep))
         spec = _partial.lacking(spec, "pairs", len(self.pairs.same) - len(pairs.same), len(self.pairs.same))
         videos = np.concatenate([[0], np.cumsum(frames[frames > 0])])
+        pairs = replace(pairs, rows=videos[:-1])
         return replace(self, images=images, people=people, pairs=pairs, videos=videos, spec=spec)
 
     def _accuracy(self, scores: np.ndarray) -> Scores:
@@ -163,14 +164,15 @@ def load(
         raise RequestError(f"none of the {total:,} pairs in {splits} has frames of both of its videos")
     names = _lists.unique([name for video in wanted for name in sorted(per_video[video], key=_frame_order)], where)
     number = {video: place for place, video in enumerate(wanted)}
+    videos = np.cumsum([0, *(len(per_video[video]) for video in wanted)])
     pairs = _pairs.Pairs(
         np.array([number[row[1]] for row in table]),
         np.array([number[row[2]] for row in table]),
         np.array([row[3] for row in table]),
         np.array([row[0] for row in table]),
         _lists.people(wanted, splits),
+        videos[:-1],
     )
-    videos = np.cumsum([0, *(len(per_video[video]) for video in wanted)])
     label = "ytf" if aggregation == "mean_feature" else f"ytf-{aggregation}"
     spec = {"protocol": "ytf", "version": 1, "label": label, "score": "cosine", "aggregation": aggregation}
     spec |= {"splits": _lists.sha256(text), "images": _lists.sha256(names)}
