@@ -3,7 +3,7 @@
 from bench.metrics.folds import FoldAccuracy, best_threshold, fold_accuracy
 from bench.metrics.gallery import Search, search
 from bench.metrics.identification import Shares, cmc, macro_average
-from bench.metrics.spread import jackknife_mean, jackknife_roc, person_clusters
+from bench.metrics.spread import jackknife_mean, jackknife_pairs, jackknife_roc, pair_clusters, person_clusters
 from bench.metrics.verification import Rate, Roc, Sorted, far_name, rate_at_far, tar_at_far
 
 __all__ = [
@@ -18,8 +18,10 @@ __all__ = [
     "far_name",
     "fold_accuracy",
     "jackknife_mean",
+    "jackknife_pairs",
     "jackknife_roc",
     "macro_average",
+    "pair_clusters",
     "person_clusters",
     "rate_at_far",
     "search",

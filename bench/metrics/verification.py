@@ -51,9 +51,17 @@ class Roc:
 
     def tar_at_far(self, far: float) -> float:
         """The share of genuine pairs accepted at the smallest threshold whose FAR is at most `far`, counted exactly."""
-        allowed = allowed_false_accepts(far, self.impostors)
-        last = int(np.searchsorted(self.false_accepts, allowed, side="right")) - 1
+        last = self._point_at_far(far)
         return int(self.true_accepts[last]) / self.genuine if last >= 0 else 0.0
+
+    def threshold_at_far(self, far: float) -> float:
+        """The smallest score whose FAR, as a threshold, is at most `far`; infinity where no score is so strict."""
+        last = self._point_at_far(far)
+        return float(self.thresholds[last]) if last >= 0 else math.inf
+
+    def _point_at_far(self, far: float) -> int:
+        allowed = allowed_false_accepts(far, self.impostors)
+        return int(np.searchsorted(self.false_accepts, allowed, side="right")) - 1
 
     def curve(self, at_most: int = 500) -> dict[str, list[float]]:
         """Columns `far`, `tar` and `threshold`: exact points, thinned evenly in log FAR and in TAR, rising in both."""

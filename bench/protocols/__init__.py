@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bench.errors import RequestError
+from bench.protocols._groups import grouped
 from bench.scorers import Scorer
 from bench.scores import Scores
 from losses import _entries
@@ -70,6 +71,9 @@ def names() -> list[str]:
 def create(name: str, root: str | Path | Mapping[str, str] = ".", **options: Any) -> Comparisons:
     """The protocol `name`, from the lists in the folder `root` (or from a mapping of file name -> text).
 
+    Every protocol also takes `groups=FILE` or `FILE:COLUMN`, a csv of images or people and the group that each belongs
+    to, and then gives the figures of each group too (`bench.protocols._groups`).
+
     Raises:
         RequestError: an unknown name or option (the sentence lists the known ones), or lists that are missing or
             malformed.
@@ -78,7 +82,9 @@ def create(name: str, root: str | Path | Mapping[str, str] = ".", **options: Any
         module = _entries.find(__name__, name)
     except ValueError as error:
         raise RequestError(str(error)) from error
+    groups = options.pop("groups", None)
     known = [p.name for p in inspect.signature(module.load).parameters.values() if p.kind is p.KEYWORD_ONLY]
     if unknown := sorted(set(options) - set(known)):
-        raise RequestError(f"protocol {name!r} has no option {unknown[0]!r}; it has: {', '.join(known)}")
-    return module.load(root, **options)
+        raise RequestError(f"protocol {name!r} has no option {unknown[0]!r}; it has: {', '.join([*known, 'groups'])}")
+    made = module.load(root, **options)
+    return made if groups is None else grouped(made, root, groups)

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from bench.errors import RequestError
-from bench.metrics import Rate, Roc, Sorted, far_name, fold_accuracy, jackknife_roc, person_clusters, rate_at_far
+from bench.metrics import Rate, Roc, Sorted, far_name, fold_accuracy, jackknife_roc, pair_clusters, rate_at_far
 from bench.metrics.similarity import Rows
 from bench.protocols import _partial
 from bench.scorers import COSINE, Scorer
@@ -73,10 +73,7 @@ class Pairs:
     @cached_property
     def clusters(self) -> tuple[np.ndarray, np.ndarray]:
         """(n,) and (n,) the cluster of people on either side of each pair, for the jackknife."""
-        weight = dict(enumerate(np.bincount(np.concatenate(self._owners)).tolist()))
-        cluster = person_clusters({owner: count for owner, count in weight.items() if count})
-        number = np.array([cluster.get(owner, -1) for owner in weight])
-        return number[self._owners[0]], number[self._owners[1]]
+        return pair_clusters(*self._owners)
 
     @cached_property
     def _owners(self) -> tuple[np.ndarray, np.ndarray]:

@@ -57,7 +57,7 @@ def marked(answer: Scores, spec: Spec) -> Scores:
     """The answer, each figure marked where the specification lacks something."""
     if said := words(spec):
         for figure in answer.metrics:
-            if figure.endswith("_se"):
+            if figure.endswith(("_se", "_low", "_high")):
                 continue
             before = answer.marks.get(figure)
             answer.marks[figure] = f"{said}; {before}" if before else said

@@ -120,6 +120,8 @@ class Megaface:
         mark = Shares.of(owners).mark()
         for figure, k, size in ranks:
             key, hits = f"{self.name}/{figure}", found.better[size] < k
+            if size == largest:
+                answer.raw[figure] = hits
             answer.metrics[key] = float(hits.mean())
             self._spread(answer, key, jackknife_mean(hits, owners), mark)
             optimistic = float((found.above[size] < k).mean())
