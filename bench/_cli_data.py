@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bench import settings
-from bench._command import DataOption, SetOption, use
+from bench._command import DataOption, MissingOption, ProtocolOption, RootOption, SetOption, protocol_spec, use
 
 data_app = typer.Typer(no_args_is_help=True, help="Look at data sets and at the row order of protocols.")
 
@@ -32,13 +32,23 @@ def data_sheet(
 
 @data_app.command("images")
 def data_images(
-    protocol: Annotated[str, typer.Option(help="see `facebench list protocols`")] = "lfw",
+    protocol: ProtocolOption = "lfw",
+    root: RootOption = None,
     set_: SetOption = None,
     data: DataOption = None,
+    allow_missing: MissingOption = False,
+    crops: Annotated[Path | None, typer.Option(help="also write the images there, as NAME.png")] = None,
 ) -> None:
     """The row order of a protocol: one image path a line; row i of the embeddings belongs to line i."""
     use(data)
+    from bench import crops as writing
     from bench import scoring
 
-    opened, _ = scoring.open_protocol({**settings.parse(set_), "name": protocol})
+    spec = protocol_spec(protocol, root, set_, allow_missing)
+    if crops is None and not allow_missing:
+        typer.echo("\n".join(scoring.create(spec).images))
+        return
+    opened, source = scoring.open_protocol(spec)
+    if crops is not None:
+        writing.write(source, opened.images, crops)
     typer.echo("\n".join(opened.images))

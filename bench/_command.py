@@ -7,11 +7,28 @@ from typing import Annotated, Any
 
 import typer
 
+from bench import settings
 from bench.errors import RequestError
 
 DataOption = Annotated[Path | None, typer.Option("--data", help="the folder of your data; else $FACEBENCH_DATA")]
 JsonOption = Annotated[bool, typer.Option("--json", help="answer with JSON")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="an option, may be repeated")]
+
+ProtocolOption = Annotated[str, typer.Option(help="see `facebench list protocols`")]
+RootOption = Annotated[Path | None, typer.Option(help="the folder (or file) of the protocol; else the data folder")]
+MissingOption = Annotated[
+    bool, typer.Option("--allow-missing", help="leave out images that are missing; every figure is marked as partial")
+]
+
+
+def protocol_spec(name: str, root: Path | None, given: list[str] | None, allow_missing: bool) -> dict[str, Any]:
+    """The protocol that a command line asks for, see `bench.scoring.open_protocol`."""
+    spec = {**settings.parse(given), "name": name}
+    if root is not None:
+        if not root.exists():
+            raise RequestError(f"--root must name the folder (or file) of the protocol, there is none at {root}")
+        spec["root"] = str(root.resolve())
+    return spec | ({"allow_missing": True} if allow_missing else {})
 
 
 def use(data: Path | None) -> None:

@@ -11,7 +11,17 @@ import typer
 
 from bench import settings
 from bench._cli_data import data_app
-from bench._command import DataOption, JsonOption, SetOption, print_json, use
+from bench._command import (
+    DataOption,
+    JsonOption,
+    MissingOption,
+    ProtocolOption,
+    RootOption,
+    SetOption,
+    print_json,
+    protocol_spec,
+    use,
+)
 from bench.errors import RequestError, StudyIncomplete, TrialFailed
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
@@ -89,17 +99,20 @@ def train(
 
 @app.command()
 def evaluate(
-    embeddings: Annotated[Path, typer.Argument(help="a .npy file, row i belongs to the protocol's image i")],
-    protocol: Annotated[str, typer.Option(help="see `facebench list protocols`")] = "lfw",
+    embeddings: Annotated[Path, typer.Argument(help="a .npy, .npz, .csv or .parquet file, a row an image")],
+    protocol: ProtocolOption = "lfw",
+    root: RootOption = None,
     set_: SetOption = None,
     data: DataOption = None,
+    allow_missing: MissingOption = False,
+    development: Annotated[Path | None, typer.Option(help="a table (score, same) to freeze thresholds on")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score anybody's embeddings by a protocol (row order: `facebench data images --protocol ...`)."""
     use(data)
     from bench import show, single
 
-    answer = single.evaluate(embeddings, {**settings.parse(set_), "name": protocol})
+    answer = single.evaluate(embeddings, protocol_spec(protocol, root, set_, allow_missing), development)
     print_json(answer) if as_json else show.scores({protocol: answer})
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import scorers, scoring
+from bench import development, scorers, scoring
 from bench.embed import embed
-from bench.errors import RequestError
+from bench.errors import RequestError, TrialFailed
 from bench.material import Material
 from bench.plain import Trial
 from bench.scores import Scores
@@ -49,12 +49,22 @@ class Examination:
         if not material.exams:
             return
         scorer = scorers.fit(trial.scorer, trial.scorer_options, train, material.train_labels)
+        frozen = self._frozen(scorer)
         for exam in material.exams:
             embeddings = self._embed(exam.pixels.array, trial.flip)
-            answer = exam.protocol.score(embeddings, scorer)
-            self._enter(answer, exam.protocol, exam.overlap, scorer)
+            answer = scored(exam.protocol, embeddings, scorer)
+            known = frozen if frozen and development.enter(answer, exam.protocol, frozen) else None
+            self._enter(answer, exam.protocol, exam.overlap, scorer, known)
             if keep:
                 self.raw[f"embeddings/{exam.protocol.name}"] = embeddings
+
+    def _frozen(self, scorer: scorers.Scorer) -> development.Frozen | None:
+        """The thresholds that the held-out people set; None where nobody is held out."""
+        if (held := self.material.development()) is None:
+            return None
+        embeddings = self._embed(self.material.pixels.array[self.material.develop], self.trial.flip)
+        raw = scored(held, embeddings, scorer).raw
+        return development.freeze(raw["scores"], raw["same"], f"{held.name} {held.hash}")
 
     def _closed(self) -> None:
         """The closed-set test, on the features as the loss saw them: no mirror image."""
@@ -90,10 +100,23 @@ class Examination:
         protocol: Any,
         overlap: dict[str, str] | None = None,
         scorer: scorers.Scorer | None = None,
+        frozen: development.Frozen | None = None,
     ) -> None:
         self.metrics |= answer.metrics
-        self.scores[protocol.name] = scoring.plain(answer, protocol, overlap, scorer)
+        self.scores[protocol.name] = scoring.plain(answer, protocol, overlap, scorer, frozen)
         self.raw |= scoring.raw(answer, protocol)
+
+
+def scored(protocol: Any, embeddings: np.ndarray, scorer: scorers.Scorer | None = None) -> Scores:
+    """The protocol's answer to a network's embeddings.
+
+    Raises:
+        TrialFailed: they cannot be scored (the network maps an image to zero, say): the training is to blame.
+    """
+    try:
+        return protocol.score(embeddings, scorer)
+    except RequestError as error:
+        raise TrialFailed(f"the network's embeddings cannot be scored: {error}") from error
 
 
 def check(trial: Trial) -> None:

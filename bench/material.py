@@ -9,9 +9,11 @@ import numpy as np
 from bench import datasets, overlap, scoring
 from bench.closed import Closed
 from bench.errors import RequestError
+from bench.identities import held_out
 from bench.images import Faces, Source
 from bench.pixels import Pixels, pixels, row_hashes
 from bench.plain import Trial
+from bench.protocols.heldout import Heldout
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,14 @@ class Material:
         """C, the number of identities that are trained on."""
         return len(np.unique(self.faces.labels[self.train]))
 
+    def development(self) -> Heldout | None:
+        """The protocol among the images of the held-out identities; None where nobody is held out."""
+        if not len(self.develop):
+            return None
+        names = tuple(self.faces.names[row] for row in self.develop)
+        people = tuple(self.faces.identities[self.faces.labels[row]] for row in self.develop)
+        return Heldout(names, people, name="dev")
+
     def closed_test(self) -> Closed:
         """The closed-set test, its labels numbered as `train_labels` are."""
         known = np.unique(self.faces.labels[self.train])
@@ -77,7 +87,7 @@ def load(trial: Trial) -> Material:
     readable = np.ones(len(faces.names), bool)
     position = {name: row for row, name in enumerate(faces.names)}
     readable[[position[bad.name] for bad in shown.unreadable]] = False
-    held = np.isin(faces.labels, _held_out(trial, len(faces.identities)))
+    held = np.isin(faces.labels, held_out(len(faces.identities), trial.holdout, trial.holdout_seed))
     test = closed_rows(faces, trial.closed_every)
     train, develop = np.flatnonzero(readable & ~held & ~test), np.flatnonzero(readable & held & ~test)
     known = np.isin(faces.labels, faces.labels[train])
@@ -113,14 +123,3 @@ def closed_rows(faces: Faces, every: int) -> np.ndarray:
         place = np.arange(len(order)) - starts[faces.labels[order]]  # of an image among its identity's
         test[order] |= place % every == every - 1
     return test
-
-
-def _held_out(trial: Trial, count: int) -> np.ndarray:
-    """The identities set aside for development: the same for every loss, backbone and seed of a study."""
-    size = round(trial.holdout * count)
-    if trial.holdout and (size < 2 or count - size < 2):
-        raise RequestError(
-            f"holdout {trial.holdout} of {count} identities leaves {size} for development and {count - size} for training: "
-            "at least 2 of each are needed"
-        )
-    return np.random.default_rng(trial.holdout_seed).permutation(count)[:size]

@@ -12,16 +12,12 @@ def scores(answers: Mapping[str, Mapping[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("figure", "value", "standard error", ""):
+    for heading in ("figure", "value", "spread", ""):
         table.add_column(heading, justify="left" if heading in ("figure", "") else "right", overflow="fold")
     for answer in answers.values():
         for name, value in answer["metrics"].items():
-            if name.endswith("_se"):
-                continue
-            spread = answer["metrics"].get(f"{name}_se")
-            table.add_row(
-                name, f"{value:.4f}", "" if spread is None else f"{spread:.4f}", answer["marks"].get(name, "")
-            )
+            if not name.endswith(("_se", "_low", "_high")):
+                table.add_row(name, f"{value:.4f}", _spread(answer["metrics"], name), answer["marks"].get(name, ""))
         for name, reason in answer["undefined"].items():
             table.add_row(name, "undefined", "", reason)
     console = Console()
@@ -30,6 +26,15 @@ def scores(answers: Mapping[str, Mapping[str, Any]]) -> None:
         counts = ", ".join(f"{key.replace('_', ' ')} {value:,.10g}" for key, value in answer["counts"].items())
         overlap = f"; overlap with training {answer['overlap']['verdict']}" if answer["overlap"] else ""
         console.print(f"{name}: {counts}{overlap}", style="dim", highlight=False)
+
+
+def _spread(metrics: Mapping[str, float], name: str) -> str:
+    """A figure's standard error, or its 95 % interval, where it has one."""
+    if f"{name}_se" in metrics:
+        return f"+- {metrics[f'{name}_se']:.4f} (standard error)"
+    if f"{name}_low" in metrics:
+        return f"{metrics[f'{name}_low']:.4f} to {metrics[f'{name}_high']:.4f}"
+    return ""
 
 
 def findings(found: list) -> None:

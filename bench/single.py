@@ -74,26 +74,31 @@ def train(wanted: Trial, quiet: bool = False) -> Record:
     return done
 
 
-def evaluate(path: Path, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The plain scores of the (N, D) array in a .npy file.
+def evaluate(path: Path, spec: Mapping[str, Any], dev: Path | None = None) -> dict[str, Any]:
+    """The plain scores of anybody's embeddings by a protocol.
+
+    Args:
+        path: a file of embeddings, see `bench.embeddings`.
+        spec: the protocol, see `bench.scoring.open_protocol`.
+        dev: a table of scored development pairs (`score`, `same`) that thresholds are frozen on, see `bench.development`.
 
     Raises:
-        RequestError: no such file, not a two-dimensional array of numbers, or not one row an image.
+        RequestError: files that do not exist or hold something else, or images that are missing.
     """
-    import numpy as np
+    from bench import development, embeddings
 
-    if not path.is_file():
-        raise RequestError(f"no file of embeddings at {path}: expected a .npy file with one row an image")
-    try:
-        embeddings = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise RequestError(f"{path} is no .npy file of plain numbers: save the array with numpy.save") from error
-    if not isinstance(embeddings, np.ndarray) or embeddings.ndim != 2 or embeddings.dtype.kind not in "fiu":
-        raise RequestError(f"{path} must hold one (images, dimensions) array of numbers")
-    protocol, _ = scoring.open_protocol(spec)
-    answer = protocol.score(embeddings)
+    frozen = None
+    if dev is not None:
+        scores, same = embeddings.column(dev, "score", "same")
+        frozen = development.freeze(scores.astype(float), same.astype(bool), dev.name)
+    protocol, rows = embeddings.arrange(
+        embeddings.read(path), scoring.create(spec), allow_missing=bool(spec.get("allow_missing"))
+    )
+    answer = protocol.score(rows)
+    if frozen and not development.enter(answer, protocol, frozen):
+        raise RequestError(f"{protocol.name} compares no pairs at a threshold: leave --development out")
     ledger.append("evaluate", path.name, protocol.name, protocol.hash, answer.metrics)
-    return scoring.plain(answer, protocol)
+    return scoring.plain(answer, protocol, frozen=frozen)
 
 
 def _enter(wanted: Trial, result: Result) -> None:

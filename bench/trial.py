@@ -20,7 +20,6 @@ from bench.embed import FLIPS, embed
 from bench.errors import RequestError
 from bench.material import Material
 from bench.plain import Options, Progress, Result, Trial
-from bench.protocols.heldout import Heldout
 from bench.train import Fit, Settings, fit
 
 __all__ = ["Options", "Progress", "Result", "Trial", "run"]
@@ -109,15 +108,12 @@ class _Development:
         self.images = data.pixels.array[data.develop]
         self.flip = trial.flip
         self.where = where
-        if len(data.develop):
-            names = [data.faces.names[row] for row in data.develop]
-            people = [data.faces.identities[data.faces.labels[row]] for row in data.develop]
-            self.protocol = Heldout(tuple(names), tuple(people), name="dev")
+        self.protocol = data.development()
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
-        if not len(self.images):
+        if self.protocol is None:
             return {}
-        return self.protocol.score(embed(network, self.images, self.where, self.flip)).metrics
+        return examination.scored(self.protocol, embed(network, self.images, self.where, self.flip)).metrics
 
 
 def _check(trial: Trial) -> None:

@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-LOWER_IS_BETTER = ("eer", "loss", "fnir", "fnmr", "frr")
+LOWER_IS_BETTER = ("eer", "loss", "fnir", "fnmr", "frr", "far")
+SPREAD = ("_se", "_low", "_high")  # how the names end that say another figure's spread
 # The figure that stands for a protocol where the protocol names none: the first of these that it has.
 LEADING = ("accuracy", "rank1", "auc", "eer")
 
@@ -33,7 +34,7 @@ def chance(metric: str, counts: Mapping[str, Any]) -> float | None:
     name = bare(metric)
     if closed(metric):
         return 1 / int(counts["identities"]) if counts.get("identities") else None
-    if re.match(r"(accuracy|auc|eer)($|_)", name) and not name.endswith("_se"):
+    if re.match(r"(accuracy|auc|eer)($|_)", name) and not name.endswith(SPREAD):
         return 0.5
     if found := re.match(r"tar_at_far_(.+)$", name):
         return float(found[1])
@@ -46,9 +47,12 @@ def chance(metric: str, counts: Mapping[str, Any]) -> float | None:
 
 def title(metric: str) -> str:
     """The figure in a reader's words: `lfw/tar_at_far_1e-3` -> `TAR at FAR 1e-3`."""
+    if found := re.match(r"[^/]+/group_([^/]+)/(.+)$", metric):
+        return f"{title(found[2])}, {found[1].replace('_', ' ')}"
     name = bare(metric)
-    if found := re.match(r"tar_at_far_(.+)$", name):
-        return f"TAR at FAR {found[1]}".replace("-", "\N{NON-BREAKING HYPHEN}")
+    if found := re.match(r"(tar|far|frr)_at_(far|dev)_(.+)$", name):
+        where = "FAR" if found[2] == "far" else "development FAR"
+        return f"{found[1].upper()} at {where} {found[3]}".replace("-", "\N{NON-BREAKING HYPHEN}")
     if found := re.match(r"rank(\d+)(.*)$", name):
         at = re.match(r"_at_(\d+)$", found[2])
         rest = f", {int(at[1]):,} distractors" if at else found[2].replace("_", " ")

@@ -98,14 +98,14 @@ def protocols(study: Study) -> list[str]:
 
 @lru_cache(maxsize=64)  # asked for every cell of every table, over all records
 def figures(study: Study, protocol: str) -> tuple[str, ...]:
-    """The figures of a protocol, in the order in which it gives them; standard errors are no figures of their own.
+    """The figures of a protocol, in the order in which it gives them; what says a spread is no figure of its own.
 
     A figure that these data cannot carry is in the list too, so that its reason is shown.
     """
     found: dict[str, None] = {}
     for score in _scores(study.of(*ROLES), protocol):
         found |= dict.fromkeys([*score.get("metrics", ()), *score.get("undefined", ())])
-    return tuple(metric for metric in found if not metric.endswith("_se"))
+    return tuple(metric for metric in found if not metric.endswith(_figures.SPREAD))
 
 
 def leading_figure(study: Study, protocol: str) -> str:

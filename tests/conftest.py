@@ -1,10 +1,16 @@
 """Every test writes into folders of its own and computes on one thread."""
 
 import os
+from pathlib import Path
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The same examples in every run, none slow enough to fail by it, and nothing of them kept beside the code.
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("same")
+hypothesis.configuration.set_hypothesis_home_dir(Path(__file__).parents[1] / ".pytest_cache" / "hypothesis")
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from made_up_lists import embed, lfw_pairs, make
 
-from bench import protocols
+from bench import protocols, scorers
 from bench.errors import RequestError
 from bench.protocols.heldout import Heldout
 
@@ -86,7 +86,7 @@ def test_very_short_and_very_long_embeddings_are_scored(protocol, scale):
     assert protocol.score(rows * scale).metrics == pytest.approx(protocol.score(rows).metrics, abs=1e-12)
 
 
-@pytest.mark.parametrize("value", [1.0, 0.3, 0.0])
+@pytest.mark.parametrize("value", [1.0, 0.3])
 def test_a_constant_embedding_scores_chance(protocol, value):
     metrics = protocol.score(np.full((len(protocol.images), 7), value, np.float32)).metrics
     chance = {"accuracy": 0.5, "accuracy_se": 0.0, "auc": 0.5, "eer": 0.5}
@@ -96,6 +96,16 @@ def test_a_constant_embedding_scores_chance(protocol, value):
             assert found == chance.get(figure, 0.0), key
         else:
             assert found == 1.0, key
+
+
+def test_a_row_of_zeros_points_nowhere_and_is_refused_with_its_image(protocol):
+    rows = embed(protocol)
+    rows[[5, 7]] = 0
+    with pytest.raises(RequestError, match=r"^2 of .* all zeros and point nowhere, the first is row 5 \(") as caught:
+        protocol.score(rows)
+    assert f"({protocol.images[5]})" in str(caught.value)
+    by_distance = protocol.score(rows, scorers.fit("l2"))
+    assert protocol.primary in by_distance.metrics
 
 
 def test_integers_and_half_precision_are_embeddings_too(protocol):

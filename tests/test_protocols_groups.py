@@ -55,7 +55,7 @@ def test_pairs_of_groups_equal_loops():
         assert answer.counts[f"{where}/accuracy_n"] == len(right)
         assert answer.marks[f"{where}/tar_at_far_1e-1"].startswith("hangs on 4 false accepts")
         assert answer.undefined[f"{where}/far_at_far_1e-2"] == "FAR 1e-02 is undefined on 40 impostor pairs"
-    assert answer.counts["pairs_of_no_group"] == 5 and answer.counts["images_without_group"] == 5
+    assert answer.counts["pairs_of_no_group"] == 5 and answer.counts["images_without_group"] == 6
 
 
 def test_searches_of_groups_equal_loops():

@@ -10,11 +10,13 @@ which of its figures ranks (`primary`).
 import inspect
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
 
 from bench.errors import RequestError
+from bench.protocols import _partial
 from bench.protocols._groups import grouped
 from bench.scorers import Scorer
 from bench.scores import Scores
@@ -78,13 +80,31 @@ def create(name: str, root: str | Path | Mapping[str, str] = ".", **options: Any
         RequestError: an unknown name or option (the sentence lists the known ones), or lists that are missing or
             malformed.
     """
-    try:
-        module = _entries.find(__name__, name)
-    except ValueError as error:
-        raise RequestError(str(error)) from error
+    known = options_of(name)
     groups = options.pop("groups", None)
-    known = [p.name for p in inspect.signature(module.load).parameters.values() if p.kind is p.KEYWORD_ONLY]
     if unknown := sorted(set(options) - set(known)):
         raise RequestError(f"protocol {name!r} has no option {unknown[0]!r}; it has: {', '.join([*known, 'groups'])}")
-    made = module.load(root, **options)
+    made = _module(name).load(root, **options)
     return made if groups is None else grouped(made, root, groups)
+
+
+def options_of(name: str) -> list[str]:
+    """The options of the protocol `name`, besides `root` and `groups`.
+
+    Raises:
+        RequestError: there is no such protocol.
+    """
+    parameters = inspect.signature(_module(name).load).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
+
+def lacks(protocol: Comparisons) -> str | None:
+    """What a protocol lacks, in words; None where it is whole."""
+    return _partial.words(protocol.spec)
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return _entries.find(__name__, name)
+    except ValueError as error:
+        raise RequestError(str(error)) from error

@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.errors import RequestError
 from bench.metrics import Rate, Roc, Sorted, far_name, fold_accuracy, jackknife_roc, pair_clusters, rate_at_far
-from bench.metrics.similarity import Rows
+from bench.metrics.similarity import Rows, blocks
 from bench.protocols import _partial
 from bench.scorers import COSINE, Scorer
 from bench.scores import Clusters, Scores
@@ -82,11 +82,12 @@ class Pairs:
         return place[self.first], place[self.second]
 
 
-def checked(embeddings: np.ndarray, images: Sequence[str], protocol: str) -> np.ndarray:
+def checked(embeddings: np.ndarray, images: Sequence[str], protocol: str, scorer: Scorer | None = None) -> np.ndarray:
     """The embeddings as a finite floating (N, D) array.
 
     Raises:
-        RequestError: another number of rows, no numbers, or one that is not finite (naming the first image).
+        RequestError: another number of rows, no numbers, one that is not finite, or (by cosine) a row of zeros; the
+            sentence names the first image.
     """
     array = np.asarray(embeddings)
     if array.ndim != 2 or array.shape[0] != len(images) or not array.shape[1]:
@@ -98,19 +99,28 @@ def checked(embeddings: np.ndarray, images: Sequence[str], protocol: str) -> np.
         raise RequestError(f"{protocol} needs embeddings of real numbers, got an array of type {array.dtype}")
     if array.dtype.kind != "f":
         array = array.astype(np.float64)
-    finite = np.isfinite(array).all(axis=1)
-    if not finite.all():
-        row = int(np.argmin(finite))
-        raise RequestError(
-            f"{int((~finite).sum())} of {len(array):,} embeddings for {protocol} hold nan or infinity, "
-            f"the first is row {row} ({images[row]})"
-        )
+    finite, zero = np.empty(len(array), bool), np.empty(len(array), bool)
+    for part in blocks(*array.shape):  # a million memory-mapped rows need no second copy
+        finite[part], zero[part] = np.isfinite(array[part]).all(axis=1), ~array[part].any(axis=1)
+    _refuse(~finite, "hold nan or infinity", images, protocol)
+    scorer = scorer or COSINE
+    if scorer.name == "cosine" and scorer.pca is None:
+        _refuse(zero, "are all zeros and point nowhere", images, protocol)
     return array
+
+
+def _refuse(bad: np.ndarray, what: str, images: Sequence[str], protocol: str) -> None:
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise RequestError(
+            f"{int(bad.sum())} of {len(bad):,} embeddings for {protocol} {what}, the first is row {row} "
+            f"({images[row]}): embed these images again, or leave them out and allow missing images"
+        )
 
 
 def prepared(embeddings: np.ndarray, images: Sequence[str], protocol: str, scorer: Scorer | None) -> Rows:
     """The embeddings, checked, as rows that `scorer` (None: cosine) scores."""
-    return (scorer or COSINE).prepare(checked(embeddings, images, protocol))
+    return (scorer or COSINE).prepare(checked(embeddings, images, protocol, scorer))
 
 
 def accuracy(name: str, scores: np.ndarray, pairs: Pairs) -> Scores:

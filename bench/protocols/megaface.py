@@ -73,7 +73,7 @@ class Megaface:
         Raises:
             RequestError: not (N, D), or a number that is not finite.
         """
-        array = _pairs.checked(embeddings, self.images, self.name)
+        array = _pairs.checked(embeddings, self.images, self.name, scorer)
         order = np.random.default_rng(self.seed).permutation(len(array) - self.probes)
         found = search(
             array[: self.probes], self.owner, array[self.probes :], self.sizes,

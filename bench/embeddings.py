@@ -1,0 +1,223 @@
+"""Embeddings from a file of anybody's making, brought into the row order of a protocol.
+
+    .npy            (N, D) numbers; row i belongs to the protocol's image i
+    .npz            the same as `embeddings` (or the only two-dimensional array), the images' names as `names`
+    .csv, .parquet  a column of names and columns of numbers (or, in parquet, one column of lists); a csv of numbers alone
+                    has its rows in order
+
+Where the file names its images their order does not matter, and rows of images that the protocol does not have are
+counted and passed over.
+"""
+
+import csv
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.errors import RequestError
+from bench.files import is_image
+
+KEYS = ("embeddings", "features")
+NAMES = ("names", "name", "images", "image", "paths", "path", "file", "filename")
+_MOST_INFLATED = 1 << 30  # bytes that a packed array may become if it is packed a hundred times smaller
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """What a file holds.
+
+    Attributes:
+        rows: (N, D) numbers.
+        names: (N,) the image of each row; None where the file does not say.
+    """
+
+    rows: np.ndarray
+    names: tuple[str, ...] | None = None
+
+
+def read(path: Path) -> Embeddings:
+    """The embeddings in a .npy (memory-mapped), .npz, .csv or .parquet file.
+
+    Raises:
+        RequestError: no such file, another kind of file, or one that does not hold one row of numbers an image.
+    """
+    if not path.is_file():
+        raise RequestError(f"no file of embeddings at {path}: expected a {', '.join(READERS)} file")
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise RequestError(f"{path} is no file of embeddings: expected {', '.join(READERS)}")
+    found = reader(path)
+    rows = found.rows
+    if rows.ndim != 2 or rows.dtype.kind not in "fiu":
+        raise RequestError(
+            f"{path} must hold one (images, dimensions) array of numbers, got shape {rows.shape} of type {rows.dtype}"
+        )
+    if found.names is not None and len(found.names) != len(rows):
+        raise RequestError(f"{path} has {len(found.names):,} names for {len(rows):,} rows of numbers")
+    return found
+
+
+def arrange(found: Embeddings, protocol: Any, allow_missing: bool = False) -> tuple[Any, np.ndarray]:
+    """The protocol and the rows in its order; the protocol without the images that no row is named for, if allowed.
+
+    Names agree as they are, else without an image's suffix (`Ann/Ann_0001.png` is `Ann/Ann_0001.jpg`).
+
+    Raises:
+        RequestError: a name stands there twice, or images are missing (how many, and the first) and it is not allowed.
+    """
+    if found.names is None:
+        return protocol, found.rows
+    count = Counter(found.names)
+    if twice := [name for name, times in count.items() if times > 1]:
+        raise RequestError(
+            f"the embeddings name {len(twice)} images twice, the first is {twice[0]!r}: keep one row each"
+        )
+    stems = Counter(map(_stem, found.names))
+    place = {_stem(name): row for row, name in enumerate(found.names) if stems[_stem(name)] == 1}
+    place |= {name: row for row, name in enumerate(found.names)}
+    key = {name: name if name in place else _stem(name) for name in protocol.images}
+    missing = [name for name in protocol.images if key[name] not in place]
+    if missing and not allow_missing:
+        raise RequestError(
+            f"{len(missing):,} of the {len(protocol.images):,} images of {protocol.name} have no row of their name, the first "
+            f"is {missing[0]!r}: embed them too, or allow missing images to have every figure marked as partial"
+        )
+    protocol = protocol.without(missing) if missing else protocol
+    return protocol, found.rows[[place[key[name]] for name in protocol.images]]
+
+
+def column(path: Path, *wanted: str) -> list[np.ndarray]:
+    """Columns of numbers from a .csv, .parquet or .npz file, by their names.
+
+    Raises:
+        RequestError: no such file or column, or columns of different lengths.
+    """
+    if not path.is_file() or path.suffix.lower() not in (".csv", ".parquet", ".npz"):
+        raise RequestError(f"no table at {path}: expected a .csv, .parquet or .npz file with {' and '.join(wanted)}")
+    if path.suffix.lower() == ".npz":
+        table: Any = _arrays(path)
+    else:
+        table = _frame(path, header=0)
+    if lacking := [name for name in wanted if name not in table]:
+        raise RequestError(f"{path} has no column {lacking[0]!r}; it has: {', '.join(map(str, table))}")
+    found = [np.asarray(table[name]) for name in wanted]
+    if (
+        len({array.shape for array in found}) > 1
+        or found[0].ndim != 1
+        or any(a.dtype.kind not in "fiub" for a in found)
+    ):
+        raise RequestError(f"{path}: {' and '.join(wanted)} must be columns of numbers, equally long")
+    return found
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0] if is_image(name) else name
+
+
+def _npy(path: Path) -> Embeddings:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError, SyntaxError, MemoryError, OverflowError) as error:
+        raise RequestError(f"{path} is no .npy file of plain numbers: save the array with numpy.save") from error
+    if not isinstance(array, np.ndarray):
+        raise RequestError(f"{path} is no .npy file: name a file of several arrays .npz")
+    return Embeddings(array)
+
+
+def _npz(path: Path) -> Embeddings:
+    arrays = _arrays(path)
+    tables = [name for name, array in arrays.items() if array.ndim == 2 and array.dtype.kind in "fiu"]
+    key = next((name for name in KEYS if name in arrays), tables[0] if len(tables) == 1 else None)
+    if key is None:
+        raise RequestError(f"{path} must hold the array {KEYS[0]!r}; it has: {', '.join(arrays) or 'nothing'}")
+    names = next((arrays[name] for name in NAMES if name in arrays), None)
+    if names is not None and (names.ndim != 1 or names.dtype.kind != "U"):
+        raise RequestError(f"{path}: the names of the images must be one array of text, got type {names.dtype}")
+    return Embeddings(arrays[key], None if names is None else tuple(map(str, names)))
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a .npz file, none of which may be a bomb."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if member.file_size > max(_MOST_INFLATED, 100 * member.compress_size):
+                    raise RequestError(
+                        f"{path}: {member.filename} would unpack to {member.file_size:,} bytes from "
+                        f"{member.compress_size:,}: save embeddings with numpy.savez"
+                    )
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: np.asarray(arrays[name]) for name in arrays.files}
+    except RequestError:
+        raise
+    except Exception as error:  # numpy and zipfile answer broken files with whatever happens
+        raise RequestError(f"{path} is no .npz file of plain arrays: save them with numpy.savez") from error
+
+
+def _csv(path: Path) -> Embeddings:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            first = next(csv.reader(file), [])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RequestError(f"{path} is no csv of UTF-8 text ({error})") from error
+    has_header = len(first) < 2 or not all(map(_number, first[1:]))
+    return _table(path, _frame(path, header=0 if has_header else None))
+
+
+def _parquet(path: Path) -> Embeddings:
+    return _table(path, _frame(path, header=0))
+
+
+def _frame(path: Path, header: int | None) -> Any:
+    import pandas
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            return pandas.read_parquet(path)
+        return pandas.read_csv(path, header=header, skipinitialspace=True, encoding="utf-8-sig")
+    except Exception as error:  # pandas and pyarrow have many kinds of error for a broken file
+        first = str(error).strip().partition("\n")[0]
+        raise RequestError(f"{path} cannot be read as a table ({first})") from error
+
+
+def _table(path: Path, frame: Any) -> Embeddings:
+    """Names are the column of that name, or the one of text; the numbers are all others, or one column of lists."""
+    kinds = {name: "O" if str(name).lower() in NAMES else frame[name].dtype.kind for name in frame.columns}
+    other = [name for name, kind in kinds.items() if kind not in "fiu"]
+    lists = [name for name in other if len(frame) and isinstance(frame[name].iloc[0], list | np.ndarray)]
+    text = [name for name in other if name not in lists]
+    if len(text) > 1 or len(lists) > 1 or (lists and len(text) + len(lists) != len(kinds)):
+        raise RequestError(
+            f"{path} must hold one column of names and columns of numbers, got {len(text)} columns that are no numbers "
+            f"({', '.join(map(str, text[:3]))})"
+        )
+    names = tuple(map(str, frame[text[0]])) if text else None
+    if lists:
+        return Embeddings(_stacked(path, frame[lists[0]].tolist()), names)
+    numbers = [name for name, kind in kinds.items() if kind in "fiu"]
+    if not numbers:
+        raise RequestError(f"{path} has no columns of numbers: expected names and one column for each dimension")
+    return Embeddings(frame[numbers].to_numpy(), names)
+
+
+def _stacked(path: Path, lists: Sequence[Any]) -> np.ndarray:
+    try:
+        return np.stack([np.asarray(row, dtype=np.float64) for row in lists])
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"{path}: the embeddings are lists of numbers, all equally long ({error})") from error
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+READERS: dict[str, Callable[[Path], Embeddings]] = {".npy": _npy, ".npz": _npz, ".csv": _csv, ".parquet": _parquet}
