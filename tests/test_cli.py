@@ -111,6 +111,58 @@ def test_evaluate_scores_anybodys_embeddings(facebench, tmp_path):
     assert len(ledger.entries()) == 2
 
 
+def test_evaluate_takes_a_root_names_and_missing_images(facebench, tmp_path):
+    images = [f"Person_{n // 3:02d}/{n % 3}.jpg" for n in range(72)]
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "images.txt").write_text("\n".join(images))
+    rows = [f"{image},{n // 3 % 5 + 1},{n // 3 % 7 + 1},{n // 3}" for n, image in enumerate(images)]
+    (tmp_path / "mine.csv").write_text("\n".join(rows[2:]))
+    request = ["evaluate", tmp_path / "mine.csv", "--protocol", "heldout", "--root", tmp_path / "lists"]
+    code, _, err = facebench(*request)
+    assert (
+        code == 2 and "2 of the 72 images of heldout have no row of their name, the first is 'Person_00/0.jpg'" in err
+    )
+    code, out, _ = facebench(*request, "--allow-missing", "--json")
+    marks = json.loads(out)["marks"]
+    assert code == 0 and marks["heldout/auc"].startswith("partial: 2 of 72 images are missing")
+    code, _, err = facebench("evaluate", tmp_path / "mine.csv", "--root", tmp_path / "nowhere")
+    assert code == 2 and "--root must name the folder (or file) of the protocol, there is none at" in err
+
+
+def test_evaluate_freezes_thresholds_on_development_scores(facebench, tmp_path):
+    images = [f"Person_{n // 3:02d}/{n % 3}.jpg" for n in range(72)]
+    (tmp_path / "images.txt").write_text("\n".join(images))
+    np.save(tmp_path / "mine.npy", np.random.default_rng(0).normal(size=(24, 4)).repeat(3, axis=0))
+    scores = [f"{score / 1000},{int(score > 900)}" for score in range(1000)]
+    (tmp_path / "dev.csv").write_text("score,same\n" + "\n".join(scores))
+    request = ["evaluate", tmp_path / "mine.npy", "--root", tmp_path, "--development", tmp_path / "dev.csv"]
+    code, out, _ = facebench(*request, "--protocol", "heldout", "--json")
+    answer = json.loads(out)
+    # 901 impostors from 0 to 0.9: the least score that at most nine of them reach is 0.892
+    assert code == 0 and answer["development"]["thresholds"]["1e-2"] == 0.892
+    assert 0 < answer["metrics"]["heldout/far_at_dev_1e-2"] < 0.3 and answer["metrics"]["heldout/frr_at_dev_1e-2"] == 0
+    code, _, err = facebench(*request, "--protocol", "retrieval")
+    assert code == 2 and "retrieval compares no pairs at a threshold: leave --development out" in err
+
+
+def test_data_images_writes_the_crops_in_the_protocols_order(facebench, tmp_path, tree):
+    from PIL import Image
+
+    names = ["Dee/1.png", "Ann/0.png", "Ann/1.png"]
+    (tree / "images.txt").write_text("\n".join(names))
+    request = ["data", "images", "--protocol", "retrieval", "--root", tree, "--crops", tmp_path / "crops"]
+    code, out, _ = facebench(*request)
+    assert code == 0 and out.split() == names
+    for name in out.split():
+        with Image.open(tmp_path / "crops" / name) as crop, Image.open(tree / name) as original:
+            assert np.array_equal(np.asarray(crop), np.asarray(original))
+    stamp = (tmp_path / "crops" / "Dee" / "1.png").stat().st_mtime_ns
+    assert facebench(*request)[0] == 0 and (tmp_path / "crops" / "Dee" / "1.png").stat().st_mtime_ns == stamp
+    (tree / "images.txt").write_text("\n".join([*names, "Bob/none.png"]))
+    code, _, err = facebench(*request)
+    assert code == 2 and "1 of 1 images are missing in" in err and "the first is 'Bob/none.png'" in err
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

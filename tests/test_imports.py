@@ -52,6 +52,30 @@ def test_an_import_brings_only_what_it_needs(code, allowed):
     assert brought_in(code) <= allowed
 
 
+EVALUATE = """
+import sys
+for module in ("torch", "timm", "torchvision", "ray", "mlflow", "optuna"):
+    sys.modules[module] = None
+sys.argv = ["facebench", "evaluate", "mine.csv", "--protocol", "heldout", "--root", ".", "--set", "groups=groups.csv"]
+from bench import cli
+cli.main()
+"""
+
+
+def test_evaluate_works_where_torch_timm_ray_mlflow_and_optuna_are_missing(tmp_path):
+    people = [f"Person_{number:02d}" for number in range(24)]
+    images = [f"{person}/{number}.jpg" for person in people for number in range(3)]
+    (tmp_path / "images.txt").write_text("\n".join(images))
+    (tmp_path / "groups.csv").write_text(
+        "person,group\n" + "\n".join(f"{p},{'ab'[n % 2]}" for n, p in enumerate(people))
+    )
+    rows = [f"{image},{place % 7 - 3},{place % 5},{place // 3}" for place, image in enumerate(images)]
+    (tmp_path / "mine.csv").write_text("\n".join(reversed(rows)))
+    done = subprocess.run([sys.executable, "-c", EVALUATE], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "heldout/auc" in done.stdout and "heldout/group_a/tar_at_far_1e-2" in done.stdout
+
+
 def test_a_trial_runs_where_ray_mlflow_and_optuna_are_missing(tmp_path):
     """`facebench train` and `evaluate` on a machine that has torch and timm alone."""
     hide = "import sys\nfor m in ('ray', 'mlflow', 'optuna'): sys.modules[m] = None\n"

@@ -52,7 +52,7 @@ def test_pairs_of_groups_equal_loops():
         assert answer.metrics[f"{where}/accuracy"] == pytest.approx(np.mean(right), abs=1e-15)
         assert answer.metrics[f"{where}/tar_at_far_1e-1"] == pytest.approx(np.mean(accepted), abs=1e-15)
         assert answer.metrics[f"{where}/far_at_far_1e-1"] == pytest.approx(np.mean(false), abs=1e-15)
-        assert answer.counts[f"{where}/accuracy_n"] == len(right)
+        assert (answer.counts[f"genuine_{group}"], answer.counts[f"impostor_{group}"]) == (len(accepted), len(false))
         assert answer.marks[f"{where}/tar_at_far_1e-1"].startswith("hangs on 4 false accepts")
         assert answer.undefined[f"{where}/far_at_far_1e-2"] == "FAR 1e-02 is undefined on 40 impostor pairs"
     assert answer.counts["pairs_of_no_group"] == 5 and answer.counts["images_without_group"] == 6
@@ -69,6 +69,7 @@ def test_searches_of_groups_equal_loops():
             if kind[protocol.people[probe]] == group
         ]
         assert answer.metrics[f"megaface/group_{group}/rank1"] == pytest.approx(np.mean(hits), abs=1e-15)
+        assert answer.counts[f"searches_{group}"] == len(hits)
         assert "effective identities" in answer.marks[f"megaface/group_{group}/rank1"]
 
 

@@ -38,7 +38,7 @@ def proportion(values: np.ndarray, first: np.ndarray, second: np.ndarray) -> Pro
         values: (n,) bool, or numbers in [0, 1]; n >= 1.
         first, second: (n,) the cluster of people on either side of each comparison (of a search twice the same).
     """
-    from scipy import stats
+    from scipy.special import betaincinv, stdtrit  # the quantiles of the beta and of the t distribution
 
     mean, count = float(np.mean(values)), len(values)
     left = jackknife_pairs(values, first, second)
@@ -46,14 +46,14 @@ def proportion(values: np.ndarray, first: np.ndarray, second: np.ndarray) -> Pro
         return Proportion(mean, 0.0, 1.0, None)  # one cluster says nothing of others
     groups, parts = len(left.values), np.array(left.values)
     variance = (groups - 1) / groups * float(np.sum((parts - parts.mean()) ** 2))
-    strict = float(stats.t.ppf(1 - LEVEL / 2, groups - 1))
+    strict = float(stdtrit(groups - 1, 1 - LEVEL / 2))
     if not np.isin(values, (0, 1)).all():
         half = strict * variance**0.5
         return Proportion(mean, max(0.0, mean - half), min(1.0, mean + half), left)
     effect = max(1.0, variance * (count - 1) / (mean * (1 - mean))) if 0 < mean < 1 else 1.0
-    loose = float(stats.t.ppf(1 - LEVEL / 2, count - 1)) if count > 1 else strict
+    loose = float(stdtrit(count - 1, 1 - LEVEL / 2)) if count > 1 else strict
     effective = count / effect * min(1.0, (loose / strict) ** 2)
     hits = mean * effective
-    low = float(stats.beta.ppf(LEVEL / 2, hits, effective - hits + 1)) if mean > 0 else 0.0
-    high = float(stats.beta.ppf(1 - LEVEL / 2, hits + 1, effective - hits)) if mean < 1 else 1.0
+    low = float(betaincinv(hits, effective - hits + 1, LEVEL / 2)) if mean > 0 else 0.0
+    high = float(betaincinv(hits + 1, effective - hits, 1 - LEVEL / 2)) if mean < 1 else 1.0
     return Proportion(mean, low, high, left)

@@ -96,6 +96,10 @@ class Grouped:
         group = np.where(self.group[first] == self.group[second], self.group[first], -1)
         clusters = pair_clusters(self._owner[first], self._owner[second])
         found.counts["pairs_of_no_group"] = int(np.sum(group < 0))
+        for number, label in enumerate(self.groups):
+            of_group = same[group == number]
+            found.counts[f"genuine_{label}"] = int(of_group.sum())
+            found.counts[f"impostor_{label}"] = int(np.sum(~of_group))
         if "thresholds" in raw and "folds" in raw:
             place = np.unique(raw["folds"], return_inverse=True)[1]
             right = (scores > raw["thresholds"][place]) == same
@@ -116,6 +120,8 @@ class Grouped:
         """Every figure of the protocol that is the mean of raw values of its searches."""
         probe = answer.raw["probe"]
         clusters = pair_clusters(self._owner[probe], self._owner[probe])
+        for number, label in enumerate(self.groups):
+            found.counts[f"searches_{label}"] = int(np.sum(self.group[probe] == number))
         for figure, values in answer.raw.items():
             if f"{self.name}/{figure}" in answer.metrics and len(values) == len(probe):
                 mark = answer.marks.get(f"{self.name}/{figure}")
@@ -138,7 +144,6 @@ class Grouped:
                 continue
             share = proportion(values[chosen], clusters[0][chosen], clusters[1][chosen])
             found.metrics.update({key: share.value, f"{key}_low": share.low, f"{key}_high": share.high})
-            found.counts[f"{key}_n"] = int(chosen.sum())
             if share.clusters:
                 found.clusters[key] = share.clusters
             if mark:
