@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bench.errors import RequestError
+
 
 @dataclass(frozen=True)
 class Clusters:
@@ -16,6 +18,31 @@ class Clusters:
 
     kind: str
     values: tuple[float, ...]
+
+    @property
+    def standard_error(self) -> float:
+        """Of the figure, over identities alone: from the spread of the folds, or of the jackknife's parts."""
+        return float(cluster_variance(np.array(self.values), self.kind)) ** 0.5
+
+
+def cluster_variance(clusters: np.ndarray, kind: str) -> np.ndarray:
+    """The identity part of the variance of a figure.
+
+    `folds`: variance / G of the figure on G person-disjoint folds. `jackknife`: (G - 1) / G times the sum of squares
+    of the figures with one identity left out around their mean.
+
+    Args:
+        clusters: (..., G), G >= 2.
+
+    Returns:
+        (...) variances.
+    """
+    count = clusters.shape[-1]
+    if kind == "folds":
+        return np.var(clusters, axis=-1, ddof=1) / count
+    if kind == "jackknife":
+        return np.var(clusters, axis=-1) * (count - 1)
+    raise RequestError(f"unknown kind of identity clusters {kind!r}; known: folds, jackknife")
 
 
 @dataclass(frozen=True)

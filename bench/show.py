@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bench.scores import Clusters
+
 
 def scores(answers: Mapping[str, Mapping[str, Any]]) -> None:
     """Print the plain scores of protocols (`bench.scoring.plain`) as one table; nothing where nothing was scored."""
@@ -12,12 +14,14 @@ def scores(answers: Mapping[str, Mapping[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("figure", "value", "spread", ""):
-        table.add_column(heading, justify="left" if heading in ("figure", "") else "right", overflow="fold")
+    table.add_column("figure", no_wrap=True)
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("\N{PLUS-MINUS SIGN} standard error, or 95 %", no_wrap=True)
+    table.add_column("", overflow="fold")
     for answer in answers.values():
         for name, value in answer["metrics"].items():
             if not name.endswith(("_se", "_low", "_high")):
-                table.add_row(name, f"{value:.4f}", _spread(answer["metrics"], name), answer["marks"].get(name, ""))
+                table.add_row(name, f"{value:.4f}", _spread(answer, name), answer["marks"].get(name, ""))
         for name, reason in answer["undefined"].items():
             table.add_row(name, "undefined", "", reason)
     console = Console()
@@ -28,13 +32,14 @@ def scores(answers: Mapping[str, Mapping[str, Any]]) -> None:
         console.print(f"{name}: {counts}{overlap}", style="dim", highlight=False)
 
 
-def _spread(metrics: Mapping[str, float], name: str) -> str:
-    """A figure's standard error, or its 95 % interval, where it has one."""
-    if f"{name}_se" in metrics:
-        return f"+- {metrics[f'{name}_se']:.4f} (standard error)"
+def _spread(answer: Mapping[str, Any], name: str) -> str:
+    """A figure's 95 % interval, or its standard error over identities, where it has one."""
+    metrics, clusters = answer["metrics"], answer["clusters"].get(name)
     if f"{name}_low" in metrics:
         return f"{metrics[f'{name}_low']:.4f} to {metrics[f'{name}_high']:.4f}"
-    return ""
+    if clusters:
+        return f"\N{PLUS-MINUS SIGN} {Clusters(**clusters).standard_error:.4f}"
+    return f"\N{PLUS-MINUS SIGN} {metrics[f'{name}_se']:.4f}" if f"{name}_se" in metrics else ""
 
 
 def findings(found: list) -> None:

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.errors import RequestError
-
-KINDS = ("folds", "jackknife")
+from bench.scores import cluster_variance
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,23 +46,3 @@ class Sample:
         if self.clusters.shape[1] < 2:
             return float("nan")
         return float(np.sqrt(np.mean(cluster_variance(self.clusters, self.kind))))
-
-
-def cluster_variance(clusters: np.ndarray, kind: str) -> np.ndarray:
-    """The identity part of the variance of a figure.
-
-    `folds`: variance / G of the figure on G person-disjoint folds. `jackknife`: (G - 1) / G times the sum of squares
-    of the figures with one identity left out around their mean.
-
-    Args:
-        clusters: (..., G), G >= 2.
-
-    Returns:
-        (...) variances.
-    """
-    count = clusters.shape[-1]
-    if kind == "folds":
-        return np.var(clusters, axis=-1, ddof=1) / count
-    if kind == "jackknife":
-        return np.var(clusters, axis=-1) * (count - 1)
-    raise RequestError(f"unknown kind of identity clusters {kind!r}; known: {', '.join(KINDS)}")

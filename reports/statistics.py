@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.errors import RequestError
+from bench.scores import cluster_variance as cluster_variance
 from reports._sample import Sample as Sample
-from reports._sample import cluster_variance as cluster_variance
 
 LEVEL = 0.05
 POWER = 0.8

@@ -44,8 +44,7 @@ def proportion(values: np.ndarray, first: np.ndarray, second: np.ndarray) -> Pro
     left = jackknife_pairs(values, first, second)
     if left is None:
         return Proportion(mean, 0.0, 1.0, None)  # one cluster says nothing of others
-    groups, parts = len(left.values), np.array(left.values)
-    variance = (groups - 1) / groups * float(np.sum((parts - parts.mean()) ** 2))
+    groups, variance = len(left.values), left.standard_error**2
     strict = float(stdtrit(groups - 1, 1 - LEVEL / 2))
     if not np.isin(values, (0, 1)).all():
         half = strict * variance**0.5
