@@ -41,8 +41,7 @@ def data_images(
 ) -> None:
     """The row order of a protocol: one image path a line; row i of the embeddings belongs to line i."""
     use(data)
-    from bench import crops as writing
-    from bench import scoring
+    from bench import row_images, scoring
 
     spec = protocol_spec(protocol, root, set_, allow_missing)
     if crops is None and not allow_missing:
@@ -50,5 +49,5 @@ def data_images(
         return
     opened, source = scoring.open_protocol(spec)
     if crops is not None:
-        writing.write(source, opened.images, crops)
+        row_images.write(source, opened.images, crops)
     typer.echo("\n".join(opened.images))

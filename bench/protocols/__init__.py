@@ -18,9 +18,12 @@ import numpy as np
 from bench.errors import RequestError
 from bench.protocols import _partial
 from bench.protocols._groups import grouped
+from bench.protocols._left_out import left_out
 from bench.scorers import Scorer
 from bench.scores import Scores
 from losses import _entries
+
+COMMON = ("groups", "leave_out")  # the options that every protocol has
 
 
 class Comparisons(Protocol):
@@ -74,22 +77,24 @@ def create(name: str, root: str | Path | Mapping[str, str] = ".", **options: Any
     """The protocol `name`, from the lists in the folder `root` (or from a mapping of file name -> text).
 
     Every protocol also takes `groups=FILE` or `FILE:COLUMN`, a csv of images or people and the group that each belongs
-    to, and then gives the figures of each group too (`bench.protocols._groups`).
+    to, and then gives the figures of each group too (`_groups`); and `leave_out=FILE`, a list of images that training may
+    have seen, and then gives its figures without them beside the raw ones (`_left_out`).
 
     Raises:
         RequestError: an unknown name or option (the sentence lists the known ones), or lists that are missing or
             malformed.
     """
     known = options_of(name)
-    groups = options.pop("groups", None)
+    groups, out = options.pop("groups", None), options.pop("leave_out", None)
     if unknown := sorted(set(options) - set(known)):
-        raise RequestError(f"protocol {name!r} has no option {unknown[0]!r}; it has: {', '.join([*known, 'groups'])}")
+        raise RequestError(f"protocol {name!r} has no option {unknown[0]!r}; it has: {', '.join([*known, *COMMON])}")
     made = _module(name).load(root, **options)
-    return made if groups is None else grouped(made, root, groups)
+    made = made if groups is None else grouped(made, root, groups)
+    return made if out is None else left_out(made, root, out)
 
 
 def options_of(name: str) -> list[str]:
-    """The options of the protocol `name`, besides `root` and `groups`.
+    """The options of the protocol `name`, besides `root` and those that all have.
 
     Raises:
         RequestError: there is no such protocol.

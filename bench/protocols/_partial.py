@@ -14,6 +14,7 @@ from bench.protocols import _lists
 from bench.scores import Scores
 
 Spec = dict[str, Any]
+SPREAD = ("_se", "_low", "_high")  # how the names end that say another figure's spread
 
 
 def kept(protocol: str, images: Sequence[str], missing: Collection[str]) -> np.ndarray:
@@ -57,7 +58,7 @@ def marked(answer: Scores, spec: Spec) -> Scores:
     """The answer, each figure marked where the specification lacks something."""
     if said := words(spec):
         for figure in answer.metrics:
-            if figure.endswith(("_se", "_low", "_high")):
+            if figure.endswith(SPREAD):
                 continue
             before = answer.marks.get(figure)
             answer.marks[figure] = f"{said}; {before}" if before else said
