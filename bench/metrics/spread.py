@@ -1,10 +1,9 @@
 """The identity part of a figure's variance: the figure again with one cluster of people left out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
-from bench.metrics.verification import Roc, Sorted
 from bench.scores import Clusters
 
 MOST_CLUSTERS = 100
@@ -50,32 +49,6 @@ def jackknife_pairs(values: np.ndarray, first: np.ndarray, second: np.ndarray) -
     if len(labels) < 2 or (rest < 0.5).any():
         return None
     return Clusters("jackknife", tuple(np.clip((np.sum(values) - sums) / rest, 0, 1).tolist()))
-
-
-def jackknife_roc(
-    pairs: Sorted, first: np.ndarray, second: np.ndarray, figures: Mapping[str, Callable[[Roc], float]]
-) -> dict[str, Clusters]:
-    """Each figure with one cluster left out: all pairs that touch it are removed, thresholds are recomputed.
-
-    Args:
-        pairs: the sorted pairs.
-        first, second: (n,) the clusters of the two sides of each pair.
-        figures: name -> function of the ROC of the pairs that remain.
-
-    Returns:
-        name -> clusters; nothing where a part without one cluster lacks genuine or impostor pairs.
-    """
-    values: dict[str, list[float]] = {name: [] for name in figures}
-    labels = np.unique(np.concatenate([first, second]))
-    if len(labels) < 2:
-        return {}
-    for label in labels:
-        rest = pairs.roc((first != label) & (second != label))
-        if not rest.impostors or not rest.genuine:
-            return {}
-        for name, figure in figures.items():
-            values[name].append(figure(rest))
-    return {name: Clusters("jackknife", tuple(figure)) for name, figure in values.items()}
 
 
 def jackknife_mean(values: np.ndarray, owners: np.ndarray) -> Clusters | None:

@@ -1,13 +1,13 @@
 """What the protocols on pairs share: checked embeddings in, figures of scored pairs out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from bench.errors import RequestError
-from bench.metrics import Rate, Roc, Sorted, far_name, fold_accuracy, jackknife_roc, pair_clusters, rate_at_far
+from bench.metrics import Rate, Sorted, far_name, fold_accuracy, jackknife_verification, pair_clusters, rate_at_far
 from bench.metrics.similarity import Rows, blocks
 from bench.protocols import _partial
 from bench.scorers import COSINE, Scorer
@@ -157,19 +157,12 @@ def verification(name: str, scores: np.ndarray, pairs: Pairs, fars: Sequence[flo
         reason = f"{roc.genuine} genuine and {roc.impostors} impostor pairs: both are needed"
         answer.undefined.update({f"{name}/{figure}": reason for figure in ("auc", "eer")})
         return answer
-    figures: dict[str, Callable[[Roc], float]] = {f"{name}/auc": Roc.auc, f"{name}/eer": Roc.eer}
-    answer.metrics.update({key: figure(roc) for key, figure in figures.items()})
-    for far in fars:
-        key = f"{name}/tar_at_far_{far_name(far)}"
-        if enter(answer, key, rate_at_far(roc, far)):
-            figures[key] = _tar_at(far)
+    answer.metrics.update({f"{name}/auc": roc.auc(), f"{name}/eer": roc.eer()})
+    known = [far for far in fars if enter(answer, f"{name}/tar_at_far_{far_name(far)}", rate_at_far(roc, far))]
     answer.curves["roc"] = roc.curve()
-    answer.clusters.update(jackknife_roc(ordered, *pairs.clusters, figures))
+    left = jackknife_verification(ordered, *pairs.clusters, known)
+    answer.clusters.update({f"{name}/{figure}": clusters for figure, clusters in left.items()})
     return answer
-
-
-def _tar_at(far: float) -> Callable[[Roc], float]:
-    return lambda roc: roc.tar_at_far(far)
 
 
 def joined(*parts: Scores) -> Scores:
