@@ -32,7 +32,7 @@ class Settings:
             `alignment.template`.
         resample, antialias: see `alignment.crop`.
         form: `png`, or `jpeg`. A crop is a picture that was once compressed; PNG adds no second loss, and the same request
-            gives the same pixels whatever JPEG library is installed, for about four times the bytes of JPEG at 95.
+            gives the same pixels whatever JPEG library is installed, for three times the bytes of JPEG at 95.
         quality: of JPEG, whose colours are not subsampled.
     """
 
