@@ -1,4 +1,4 @@
-"""One writer a folder: the lock on `runs/<study>/` that a sweep, `sync` and a download from MLflow take, and on others."""
+"""One writer at a time: in a study's folder (a sweep, `sync`, a download from MLflow), in a folder of crops, in the cache."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,4 +26,14 @@ def alone(folder: Path, busy: str = "") -> Iterator[None]:
             raise RequestError(
                 busy or f"study {folder.name!r} is being run by another process: wait for it, or stop it first"
             ) from None
+        yield
+
+
+@contextmanager
+def turn(path: Path) -> Iterator[None]:
+    """Wait for the lock on a file of its own, hold it; it goes with the process, however that ends."""
+    import fcntl
+
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import datasets, overlap, scoring
+from bench import datasets, overlap, scoring, waiting
 from bench.closed import Closed
 from bench.errors import RequestError
 from bench.identities import held_out
@@ -99,7 +99,8 @@ def load(trial: Trial) -> Material:
 
 def _shown(trial: Trial, source: Source, names: tuple[str, ...]) -> Pixels:
     """The pixels as the trial's network sees them."""
-    return pixels(source, names, trial.image_size, trial.crop, trial.channels, trial.patch)
+    with waiting.bar("decoding images") as advance:
+        return pixels(source, names, trial.image_size, trial.crop, trial.channels, trial.patch, advance)
 
 
 def _exam(trial: Trial, faces: Faces, hashes: list[bytes], protocol: Any, source: Source) -> Exam:

@@ -1,29 +1,32 @@
 """Decoded once, then memory-mapped: the uint8 pixels of many images at one size, in the cache outside the project."""
 
-import fcntl
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from bench import places
+from bench import _pixel_file, places
 from bench.errors import RequestError
-from bench.images import Source, Unreadable
+from bench.images import Faces, Source, Unreadable
 
 VERSION = 1  # raise it when the same request would give other pixels
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """`array` is (N, H, W, C) uint8, one row a name; the rows of `unreadable` images are zero."""
+    """`array` is (N, H, W, C) uint8, one row a name; the rows of `unreadable` images are zero.
+
+    Attributes:
+        state: how it came: `complete`, `fresh`, `resumed` or `repaired`, see `CacheInfo`.
+    """
 
     array: np.ndarray
     unreadable: tuple[Unreadable, ...]
+    state: str
     key: str
 
 
@@ -37,12 +40,17 @@ def pixels(
     crop: int | None = None,
     channels: int = 3,
     patch: Patch | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Pixels:
     """The central `crop` square (None: the largest) of each image, scaled to `size` x `size`, in `channels` (1 or 3).
 
     Of that square only the `patch` where one is given (DeepID2's networks see one patch of the face each).
 
-    The first process to ask builds the cache file, others wait for it (a builder that dies frees the lock).
+    The first process to ask builds the cache file, others wait for it (a builder that dies frees the lock). What was begun
+    is resumed, what is damaged is made again: see `bench._pixel_file`, which also says what that costs.
+
+    Args:
+        progress: called with (done, total) while images are decoded.
 
     Raises:
         RequestError: `channels` is neither 1 nor 3, or images are missing in the source.
@@ -58,37 +66,84 @@ def pixels(
             "expected side in (0, 1], top and left in [0, 1 - side]"
         )
     wanted = [VERSION, source.fingerprint, list(names), size, crop, channels, *([list(patch)] if patch else [])]
-    request = json.dumps(wanted)
-    key = hashlib.sha256(request.encode()).hexdigest()[:32]
-    folder = places.cache()
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{key}.npy"
-    if not path.exists():
-        with (folder / f"{key}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not path.exists():
-                _build(source, names, (size, crop, channels, patch), path)
-    bad = [Unreadable(**row) for row in json.loads(path.with_suffix(".json").read_text())]
-    return Pixels(np.load(path, mmap_mode="r"), tuple(bad), key)
+    key = hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:32]
+
+    def make(first: int, last: int) -> Iterator[np.ndarray | Unreadable]:
+        for image in source.images(names[first:last]):
+            yield image if isinstance(image, Unreadable) else fit(image, size, crop, channels, patch)
+
+    request = {
+        "source": source.fingerprint,
+        "size": size,
+        "crop": crop,
+        "channels": channels,
+        "patch": patch and list(patch),
+    }
+    request["first"] = names[0] if len(names) else None
+    shape = (len(names), size, size, channels)
+    job = _pixel_file.Job(places.cache() / f"{key}.npy", shape, request, make, progress)
+    return Pixels(*_pixel_file.opened(job), key)
 
 
-def _build(source: Source, names: Sequence[str], shape: tuple[int, int | None, int, Patch | None], path: Path) -> None:
-    size, _, channels, _ = shape
-    bad: list[Unreadable] = []
-    handle, part = tempfile.mkstemp(suffix=".part", dir=path.parent)
-    os.close(handle)
-    try:
-        out = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(len(names), size, size, channels))
-        for row, image in enumerate(source.images(names)):
-            if isinstance(image, Unreadable):
-                bad.append(image)
-            else:
-                out[row] = fit(image, *shape)
-        out.flush()
-        path.with_suffix(".json").write_text(json.dumps([vars(b) for b in bad]))
-        Path(part).replace(path)  # last: the array's file says that all is there
-    finally:
-        Path(part).unlink(missing_ok=True)
+@dataclass(frozen=True)
+class CacheInfo:
+    """A file of the cache.
+
+    Attributes:
+        path: the array's file.
+        images: the rows that are in it.
+        bytes: on the disk.
+        state: `fresh` (built by this call), `resumed` (begun by another, finished by this call), `repaired` (damaged blocks
+            were made again) or `complete`; of a list also `unfinished`, `damaged`, or `unknown` (of another version).
+        unreadable: how many images could not be read.
+        request: what was asked for: `source` (its fingerprint), `size`, `crop`, `channels`, `patch`, `first` (image).
+    """
+
+    path: Path
+    images: int
+    bytes: int
+    state: str
+    unreadable: int = 0
+    request: dict[str, Any] = field(default_factory=dict)
+
+
+def cache(
+    faces: Faces,
+    size: int,
+    *,
+    crop: int | None = None,
+    channels: int = 3,
+    patch: Patch | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> CacheInfo:
+    """Decode a data set into the cache, as `facebench train` with the same size, crop and channels will want it.
+
+    Raises:
+        RequestError: as `pixels`.
+    """
+    shown = pixels(faces.source, faces.names, size, crop, channels, patch, progress)
+    return _info(places.cache() / f"{shown.key}.npy", shown.state)
+
+
+def listed(verify: bool = False) -> list[CacheInfo]:
+    """All files of the cache, finished and unfinished, by name.
+
+    Args:
+        verify: read them whole and compare every block with its checksum; what is damaged is repaired when it is used next.
+    """
+    found = []
+    for path in sorted(places.cache().glob("*.npy")):
+        wrong = _pixel_file.checked(path) if verify else []
+        found.append(_info(path, "damaged" if wrong else "complete"))
+    begun = sorted(places.cache().glob("*.building"))
+    return found + [CacheInfo(path, 0, path.stat().st_size, "unfinished") for path in begun]
+
+
+def _info(path: Path, state: str) -> CacheInfo:
+    record = _pixel_file.read_record(path)
+    if record is None:
+        return CacheInfo(path, 0, path.stat().st_size, "unknown")
+    return CacheInfo(path, record.shape[0], path.stat().st_size, state, len(record.unreadable), record.request)
 
 
 def fit(image: np.ndarray, size: int, crop: int | None, channels: int, patch: Patch | None = None) -> np.ndarray:
