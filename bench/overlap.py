@@ -1,6 +1,6 @@
 """Do training and test share people or images? Compared by name and by pixels, before anything is trained."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.errors import RequestError
 from bench.images import Faces
@@ -24,8 +24,7 @@ def compare(
     Raises:
         RequestError: they share people or images, and `allow` is False.
     """
-    known = {_plain(name) for name in faces.people.values()}
-    shared_people = sorted({name for name in people if _plain(name) in known})
+    shared_people = sorted(shared(faces.people, {name: name for name in people}))
     shared_images = len(set(train_hashes) & set(test_hashes))
     if shared_people or shared_images:
         first = f" (the first is {shared_people[0]})" if shared_people else ""
@@ -38,6 +37,14 @@ def compare(
         share = f"{unnamed} of {len(faces.identities)} training identities have no name"
         return {"verdict": "unknown", "detail": f"{share}; no shared image, and no shared name among the rest"}
     return {"verdict": "none", "detail": f"no shared name or image ({len(faces.identities)} training identities)"}
+
+
+def shared(train: Mapping[str, str], test: Mapping[str, str]) -> dict[str, list[str]]:
+    """The identities of `test` whose name somebody in `train` has -> those identities; both are identity -> name."""
+    known: dict[str, list[str]] = {}
+    for identity, name in train.items():
+        known.setdefault(_plain(name), []).append(identity)
+    return {identity: known[plain] for identity, name in test.items() if (plain := _plain(name)) and plain in known}
 
 
 def _plain(name: str) -> str:
