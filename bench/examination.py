@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import development, scorers, scoring
+from bench import decontamination, development, scorers, scoring
 from bench.embed import embed
 from bench.errors import RequestError, TrialFailed
 from bench.material import Material
@@ -50,9 +50,17 @@ class Examination:
             return
         scorer = scorers.fit(trial.scorer, trial.scorer_options, train, material.train_labels)
         frozen = self._frozen(scorer)
+        clean = None
+        if any(exam.overlap.get("verdict") == "unknown" for exam in material.exams):
+            everyone = material.pixels.array
+            clean = decontamination.prepared(
+                lambda rows: self._embed(everyone[material.train[rows]], trial.flip), material.train_labels
+            )
         for exam in material.exams:
             embeddings = self._embed(exam.pixels.array, trial.flip)
             answer = scored(exam.protocol, embeddings, scorer)
+            if clean and exam.overlap.get("verdict") == "unknown":
+                clean.enter(answer, exam.protocol, embeddings, scorer)
             known = frozen if frozen and development.enter(answer, exam.protocol, frozen) else None
             self._enter(answer, exam.protocol, exam.overlap, scorer, known)
             if keep:
