@@ -11,6 +11,10 @@ class TrialFailed(RuntimeError):
     """The work failed (a non-finite loss, say): the step and the cause. Exit code 1; a sweep goes on without it."""
 
 
+class Unreachable(RuntimeError):
+    """What was to be fetched did not come, or came damaged: no network, a silent server, a wrong checksum. Exit code 1."""
+
+
 class StudyIncomplete(TrialFailed):
     """A study came to its end and something in it is missing; what there is can be reported from `folder`. Exit code 1."""
 
