@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bench import settings
-from bench._command import DataOption, MissingOption, ProtocolOption, RootOption, SetOption, protocol_spec, use
+from bench._command import DataOption, MissingOption, ProtocolOption, RootOption, SetOption, faces, protocol_spec, use
 
 data_app = typer.Typer(no_args_is_help=True, help="Look at data sets and at the row order of protocols.")
 
@@ -20,14 +20,11 @@ def data_sheet(
 ) -> None:
     """Count identities and images, and draw a contact sheet: a row an identity."""
     use(data)
-    from bench import contact, datasets
+    from bench import contact
 
-    known = dataset in datasets.names()
-    faces = datasets.load(
-        dataset if known else "folder", **({} if known else {"paths": [dataset]}), **settings.parse(set_)
-    )
-    path = contact.sheet(faces, output)
-    typer.echo(f"{dataset}: {len(faces.identities):,} identities, {len(faces.names):,} images; {path}")
+    found = faces(dataset, settings.parse(set_))
+    path = contact.sheet(found, output)
+    typer.echo(f"{dataset}: {len(found.identities):,} identities, {len(found.names):,} images; {path}")
 
 
 @data_app.command("images")

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,3 +43,17 @@ def use(data: Path | None) -> None:
 
 def print_json(answer: Any) -> None:
     typer.echo(json.dumps(answer, indent=1))
+
+
+def faces(wanted: str, options: Mapping[str, Any]) -> Any:
+    """The images that a command line names: a data set's name, or a path that says by its content which one reads it.
+
+    Raises:
+        RequestError: neither a data set nor a path, or what lies there is no data set.
+    """
+    from bench import datasets
+
+    if wanted in datasets.names():
+        return datasets.load(wanted, **options)
+    path = str(Path(wanted).resolve()) if Path(wanted).exists() else wanted  # else relative to the data folder
+    return datasets.load("folder", **{"paths": [path], **options})

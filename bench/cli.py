@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from bench import settings
-from bench._cli_data import data_app
+from bench._cli_prepare import data_app
 from bench._command import (
     DataOption,
     JsonOption,
@@ -22,7 +22,7 @@ from bench._command import (
     protocol_spec,
     use,
 )
-from bench.errors import RequestError, StudyIncomplete, TrialFailed
+from bench.errors import RequestError, StudyIncomplete, TrialFailed, Unreachable
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 
@@ -193,7 +193,7 @@ def main() -> None:
         code = app(standalone_mode=False)
     except RequestError as error:
         sys.exit(_say(error, 2))
-    except TrialFailed as error:
+    except (TrialFailed, Unreachable) as error:
         sys.exit(_say(error, 1))
     except BrokenPipeError:
         sys.stdout = None  # the reader went away (`facebench list | head`)

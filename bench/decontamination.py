@@ -54,7 +54,7 @@ class Decontamination:
 
 
 def _kept(embeddings: np.ndarray, owner: np.ndarray) -> float:
-    """The cosine that 95 of 100 people with several images reach between the first of them and the mean of the others; -1 without such."""
+    """What 95 of 100 people reach: the cosine of their first image and the mean of their others; -1 without such people."""
     order = np.argsort(owner, kind="stable")
     counts = np.bincount(owner)
     several = np.repeat(counts > 1, counts)  # in the order of the people
