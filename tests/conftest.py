@@ -1,6 +1,7 @@
 """Every test writes into folders of its own and computes on one thread."""
 
 import os
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -24,6 +25,22 @@ def own_places(tmp_path, monkeypatch):
 @pytest.fixture(autouse=True, scope="session")
 def session_cache(tmp_path_factory):
     os.environ["FACEBENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def facebench(monkeypatch, capsys):
+    """Run the command line in this process: (exit code, stdout, stderr)."""
+
+    from bench import cli
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["facebench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err
+
+    return call
 
 
 @pytest.fixture

@@ -10,24 +10,10 @@ import time
 import numpy as np
 import pytest
 
-from bench import cli, ledger
+from bench import ledger
 
 TINY = ["--dataset", "digits", "--set", "channels=1", "--set", "image_size=16"]
 TINY += ["--set", "backbone_options.widths=[4, 4, 4, 4]", "--set", "embedding_dim=8"]
-
-
-@pytest.fixture
-def facebench(monkeypatch, capsys):
-    """Run the command line in this process: (exit code, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["facebench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        out, err = capsys.readouterr()
-        return stop.value.code, out, err
-
-    return call
 
 
 def test_help_lists_the_commands(facebench):
