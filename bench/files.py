@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -30,6 +31,15 @@ _DAMAGED = (
     tarfile.TarError,
     zlib.error,
 )
+
+
+class Files(Protocol):
+    """Named files somewhere: a `Tree`, or one file that holds many (`bench.bin_images.BinFile`)."""
+
+    path: Path
+
+    def files(self) -> dict[str, tuple]: ...
+    def read(self, name: str) -> bytes: ...
 
 
 class Tree:
@@ -121,9 +131,9 @@ class FileImages:
         depth: where given, a name is the last `depth` parts of the path, wherever in the tree the image lies.
     """
 
-    def __init__(self, trees: Sequence[tuple[str, Tree]], depth: int | None = None):
+    def __init__(self, trees: Sequence[tuple[str, Files]], depth: int | None = None):
         self.trees = [tree for _, tree in trees]
-        self._place: dict[str, tuple[Tree, str]] = {}
+        self._place: dict[str, tuple[Files, str]] = {}
         self._twice: dict[str, str] = {}
         digest = hashlib.sha256()
         for prefix, tree in trees:
@@ -159,7 +169,7 @@ class FileImages:
             yield _decode(name, *self._place[name])
 
 
-def _decode(name: str, tree: Tree, path: str) -> np.ndarray | Unreadable:
+def _decode(name: str, tree: Files, path: str) -> np.ndarray | Unreadable:
     from PIL import Image
 
     try:
