@@ -19,12 +19,13 @@ def compare(
     Args:
         faces: the training set (`people` names those of its identities whose name is known).
         train_hashes, test_hashes: a hash of each image's pixels.
-        people: the names of the people of the test protocol.
+        people: the names of the people of the test protocol; `?...` is nobody's (see `bench.protocols.Comparisons`).
 
     Raises:
         RequestError: they share people or images, and `allow` is False.
     """
-    shared_people = sorted(shared(faces.people, {name: name for name in people}))
+    named = {name: name for name in people if not name.startswith("?")}
+    shared_people = sorted(shared(faces.people, named))
     shared_images = len(set(train_hashes) & set(test_hashes))
     if shared_people or shared_images:
         first = f" (the first is {shared_people[0]})" if shared_people else ""
@@ -33,8 +34,11 @@ def compare(
             raise RequestError(f"{found}: leave them out of the training data (exclude), or give --allow-overlap")
         return {"verdict": "allowed", "detail": found}
     unnamed = len(faces.identities) - len(faces.people)
-    if unnamed:
-        share = f"{unnamed} of {len(faces.identities)} training identities have no name"
+    without = [f"{unnamed} of {len(faces.identities)} training identities have no name"] if unnamed else []
+    if len(named) < len(set(people)):
+        without.append(f"the people of {protocol} have none")
+    if without:
+        share = ", and ".join(without)
         return {"verdict": "unknown", "detail": f"{share}; no shared image, and no shared name among the rest"}
     return {"verdict": "none", "detail": f"no shared name or image ({len(faces.identities)} training identities)"}
 

@@ -179,6 +179,10 @@ def test_what_has_no_name_cannot_be_cleared():
     verdict = compare(faces({"a": "Ann"}), [b"1"], "lfw", ["Cy"], [b"2"], allow=False)
     assert verdict["verdict"] == "unknown" and "1 of 2 training identities have no name" in verdict["detail"]
     assert compare(faces({"a": "Ann", "b": "Bo"}), [b"1"], "lfw", ["Cy"], [b"2"], False)["verdict"] == "none"
+    verdict = compare(faces({"a": "Ann", "b": "Lfw 0"}), [b"1"], "lfw-bin", ["Cy", "?lfw/0"], [b"2"], allow=False)
+    assert verdict["verdict"] == "unknown" and verdict["detail"].startswith(
+        "the people of lfw-bin have none; no shared"
+    )
 
 
 def test_a_trial_that_trains_on_its_test_is_refused_before_it_trains(monkeypatch):

@@ -33,7 +33,7 @@ class Comparisons(Protocol):
     Attributes:
         name: stands before each of its metrics.
         images: (N,) unique path-like names.
-        people: (N,) the person on each.
+        people: (N,) the person on each; a name that begins with `?` is nobody's (the lists name no people).
         spec: plain data that decides every figure: version, options, hashes of the lists.
         hash: 16 hex digits of `spec`.
         primary: the metric that ranks.
