@@ -1,6 +1,11 @@
 """Small list files of every protocol, and embeddings that know the people."""
 
+import atexit
+import shutil
+import tempfile
+from functools import cache
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 
@@ -34,7 +39,31 @@ def faces(people, each):
     return "\n".join(f"{person}/{number}.jpg" for person in people for number in range(each))
 
 
+def csv_pairs(folds=4, each=6):
+    """The header of CFP's lists, one fold after the other; three people a fold."""
+    lines = ["fold,same,image1,image2"]
+    for fold in range(folds):
+        a, b, c = PEOPLE[3 * fold : 3 * fold + 3]
+        for n in range(each):
+            lines += [f"{fold + 1},1,{a}/{n}.jpg,{a}/{n + 1}.jpg", f"{fold + 1},0,{(b, c)[n % 2]}/{n}.jpg,{a}/0.jpg"]
+    return "\n".join(lines) + "\n"
+
+
+@cache
+def bins_folder():
+    """Two verification files, in a folder that goes when the tests end."""
+    from made_up_bins import of_lfw
+
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    of_lfw(folder / "one.bin")
+    of_lfw(folder / "two.bin", each=3)
+    return folder
+
+
 LISTS = {
+    "bins": bins_folder,
+    "pairs": {"pairs.csv": csv_pairs().replace("image1,image2", "first,second")},
     "lfw": {"pairs.txt": lfw_pairs()},
     "ytf": ytf_lists(),
     "megaface": {"probes.txt": faces(PEOPLE[:6], 4), "distractors.txt": faces(PEOPLE[6:], 5)},
@@ -45,7 +74,8 @@ LISTS = {
 
 def make(name, **options):
     assert name in LISTS, f"give the new protocol {name!r} a small example in LISTS, so that the contract is tested"
-    return protocols.create(name, root=LISTS[name], **options)
+    root = LISTS[name]
+    return protocols.create(name, root=root() if callable(root) else root, **options)
 
 
 def embed(protocol, seed=0, noise=0.9, width=12):

@@ -17,6 +17,8 @@ VARIANTS = [(name, {}) for name in protocols.names()] + [
     ("ytf", {"aggregation": "max_score"}),
     ("ytf", {"aggregation": "first_100_frames"}),
     ("megaface", {"sizes": [7, 50]}),
+    ("bins", {"files": "two.bin", "convention": "insightface"}),
+    ("pairs", {"people": "unknown", "convention": "insightface"}),
 ]
 
 
@@ -31,7 +33,8 @@ def protocol(request):
 
 def test_the_protocol_describes_itself(protocol):
     assert len(set(protocol.images)) == len(protocol.images) == len(protocol.people)
-    assert all(image.startswith(person + "/") for image, person in zip(protocol.images, protocol.people, strict=True))
+    for image, person in zip(protocol.images, protocol.people, strict=True):
+        assert image.startswith(person + "/") or person.startswith("?"), "a folder's name, or nobody's"
     assert json.loads(json.dumps(protocol.spec)) == protocol.spec
     assert len(protocol.hash) == 16 and int(protocol.hash, 16) >= 0
 
@@ -39,7 +42,8 @@ def test_the_protocol_describes_itself(protocol):
 def test_every_figure_is_a_fraction_with_its_name_and_company(protocol):
     scores = protocol.score(embed(protocol))
     assert protocol.primary in scores.metrics
-    assert all(key.startswith(protocol.name + "/") for key in [*scores.metrics, *scores.undefined])
+    names = {protocol.name, *(part.name for part in getattr(protocol, "parts", ()))}
+    assert {key.partition("/")[0] for key in [*scores.metrics, *scores.undefined]} == names
     assert all(isinstance(value, float) and 0 <= value <= 1 for value in scores.metrics.values())
     assert not set(scores.metrics) & set(scores.undefined)
     assert set(scores.marks) <= set(scores.metrics) and set(scores.clusters) <= set(scores.metrics)
@@ -64,7 +68,9 @@ def make_again(protocol):
     if isinstance(protocol, Heldout):
         return Heldout(protocol.images, protocol.people)
     name = protocol.spec["protocol"]
-    options = {key: protocol.spec[key] for key in ("aggregation",) if key in protocol.spec}
+    options = {key: protocol.spec[key] for key in ("aggregation", "convention") if key in protocol.spec}
+    options |= {"files": [f"{file['name']}.bin" for file in protocol.spec["files"]]} if name == "bins" else {}
+    options |= {"people": "unknown"} if name == "pairs" and not protocol.named else {}
     options |= {"sizes": protocol.sizes} if name == "megaface" else {}
     again = make(name, **options)
     assert again.hash == protocol.hash
@@ -90,6 +96,7 @@ def test_very_short_and_very_long_embeddings_are_scored(protocol, scale):
 def test_a_constant_embedding_scores_chance(protocol, value):
     metrics = protocol.score(np.full((len(protocol.images), 7), value, np.float32)).metrics
     chance = {"accuracy": 0.5, "accuracy_se": 0.0, "auc": 0.5, "eer": 0.5}
+    chance |= {"accuracy_mean": 0.5, "accuracy_mean_se": 0.0, "accuracy_insightface": 0.5}
     for key, found in metrics.items():
         figure = key.partition("/")[2]
         if not figure.endswith("_optimistic"):
@@ -168,7 +175,8 @@ def test_unknown_names_and_options_list_the_known_ones():
 def test_protocols_import_numpy_alone():
     heavy = "torch sklearn scipy pandas ray optuna mlflow matplotlib PIL"
     code = (
-        f"import sys, bench.protocols.megaface, bench.protocols.ytf; print(*set('{heavy}'.split()) & set(sys.modules))"
+        "import sys, bench.protocols.bins, bench.protocols.megaface, bench.protocols.pairs, bench.protocols.ytf; "
+        f"print(*set('{heavy}'.split()) & set(sys.modules))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == ""

@@ -68,16 +68,23 @@ def rows(text: str, where: str, columns: Sequence[str]) -> list[tuple[int, dict[
     Raises:
         RequestError: a column is missing, or a line has too few fields (with its number).
     """
-    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-    header = [name.strip() for name in reader.fieldnames or ()]
-    reader.fieldnames = header
-    if missing := [name for name in columns if name not in header]:
-        raise RequestError(f"{where} has no column {missing[0]!r}: expected a csv with the header {','.join(columns)}")
-    found = []
-    for row in reader:
-        if any(row[name] is None for name in columns):
-            raise RequestError(f"{where} line {reader.line_num}: expected {len(header)} fields ({','.join(header)})")
-        found.append((reader.line_num, {name: row[name].strip() for name in columns}))
+    reader = csv.DictReader(io.StringIO(text, newline=None), skipinitialspace=True)
+    try:
+        header = [name.strip() for name in reader.fieldnames or ()]
+        reader.fieldnames = header
+        if missing := [name for name in columns if name not in header]:
+            raise RequestError(
+                f"{where} has no column {missing[0]!r}: expected a csv with the header {','.join(columns)}"
+            )
+        found = []
+        for row in reader:
+            if None in row or any(row[name] is None for name in columns):
+                raise RequestError(
+                    f"{where} line {reader.line_num}: expected {len(header)} fields ({','.join(header)})"
+                )
+            found.append((reader.line_num, {name: row[name].strip() for name in columns}))
+    except csv.Error as error:
+        raise RequestError(f"{where} line {reader.reader.line_num}: no line of a csv file ({error})") from error
     return found
 
 

@@ -1,0 +1,313 @@
+"""insightface's verification files: the figures of the protocols they hold, what nobody is named in, damaged files."""
+
+import io
+import os
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from literal import literal_accuracy, literal_cosine
+from made_up_bins import PROTOCOLS, Calls, of_lfw, write
+from made_up_lists import bins_folder, embed, make
+from PIL import Image
+
+from bench import bin_images, protocols, scorers
+from bench.bin_images import BinFile
+from bench.errors import RequestError
+from bench.images import Unreadable
+from bench.protocols import bins
+
+
+def create(root, **options):
+    return protocols.create("bins", root=root, **options)
+
+
+def tiny(folds=2, images=4):
+    """Names of `folds` x 2 pairs, genuine and impostor by turns."""
+    return [b"%d" % number for number in range(folds * images)], folds * [True, False]
+
+
+# --- figures ---
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_view_2_as_a_bin_gives_exactly_the_figures_of_view_2(tmp_path, protocol):
+    lfw, rows = of_lfw(tmp_path / "lfw.bin", protocol=protocol)
+    embeddings = embed(lfw)
+    wanted, made = lfw.score(embeddings), create(tmp_path / "lfw.bin")
+    answer = made.score(embeddings[rows])
+    assert made.name == "lfw-bin" and made.primary == "lfw-bin/accuracy"
+    assert made.images[:2] == ("lfw/00000.jpg", "lfw/00001.jpg") and len(made.images) == 160
+    assert answer.metrics == {f"lfw-bin/{key.partition('/')[2]}": value for key, value in wanted.metrics.items()}
+    assert answer.clusters["lfw-bin/accuracy"] == wanted.clusters["lfw/accuracy"]
+    assert (answer.raw["scores"] == wanted.raw["scores"]).all() and (answer.raw["folds"] == wanted.raw["folds"]).all()
+    assert answer.curves == wanted.curves
+    assert made.hash == create(bins_folder_of_lfw(tmp_path)).hash, "whatever protocol of pickle it is written in"
+
+
+def bins_folder_of_lfw(tmp_path):
+    (tmp_path / "again").mkdir()
+    of_lfw(tmp_path / "again" / "lfw.bin", protocol=4)
+    return tmp_path / "again"
+
+
+def literal_insightface(first, second, same, folds):
+    """`calculate_roc` of insightface as it reads: 400 thresholds, the first of the best, accept iff below."""
+    accuracies = []
+    distances = [sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) for a, b in zip(first, second, strict=True)]
+    for fold in sorted(set(folds)):
+        best = (-1, None)
+        for step in range(400):
+            right = sum((d < step * 0.01) == s for d, s, f in zip(distances, same, folds, strict=True) if f != fold)
+            best = max(best, (right, -step))
+        threshold = -best[1] * 0.01
+        own = [(d < threshold) == s for d, s, f in zip(distances, same, folds, strict=True) if f == fold]
+        accuracies.append(sum(own) / len(own))
+    return accuracies
+
+
+def test_insightfaces_convention_stands_beside_under_its_own_name(tmp_path):
+    _, rows = of_lfw(tmp_path / "lfw.bin")
+    made, plain = create(tmp_path, convention="insightface"), create(tmp_path)
+    assert made.hash != plain.hash
+    embeddings = embed(make("lfw"), noise=1.6)[rows]
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    answer = made.score(embeddings)
+    literal = literal_insightface(unit[::2].tolist(), unit[1::2].tolist(), made.pairs.same.tolist(), made.pairs.folds)
+    assert answer.clusters["lfw-bin/accuracy_insightface"].values == pytest.approx(literal, abs=1e-15)
+    assert answer.metrics.pop("lfw-bin/accuracy_insightface") == pytest.approx(np.mean(literal), abs=1e-15)
+    assert answer.metrics == plain.score(embeddings).metrics
+    assert answer.clusters["lfw-bin/accuracy"].values != pytest.approx(literal), "the two conventions differ here"
+    other = made.score(embeddings, scorers.fit("l2"))
+    assert "no cosine" in other.undefined["lfw-bin/accuracy_insightface"]
+    with pytest.raises(RequestError, match="no convention 'facenet'; there is: standard, insightface"):
+        create(tmp_path, convention="facenet")
+
+
+def test_several_files_are_scored_each_and_ranked_by_their_mean():
+    made = make("bins")
+    embeddings = embed(made)
+    answer = made.score(embeddings)
+    alone = [create(bins_folder(), files=name) for name in ("one.bin", "two.bin")]
+    each = [alone[0].score(embeddings[:160]), alone[1].score(embeddings[160:])]
+    assert made.primary == "bins/accuracy_mean" and len(made.images) == 160 + 120
+    for one in each:
+        assert one.metrics.items() <= answer.metrics.items() and one.clusters.items() <= answer.clusters.items()
+    found = np.array([one.clusters[f"{p.name}/accuracy"].values for one, p in zip(each, alone, strict=True)])
+    assert answer.metrics["bins/accuracy_mean"] == pytest.approx(found.mean(), abs=1e-15)
+    folds = found.mean(axis=0)
+    assert answer.clusters["bins/accuracy_mean"].values == pytest.approx(folds, abs=1e-15)
+    assert answer.metrics["bins/accuracy_mean_se"] == pytest.approx(np.std(folds, ddof=1) / 10**0.5, abs=1e-15)
+    assert answer.counts["one-bin/pairs"] == 80 and answer.counts["two-bin/pairs"] == 60 and answer.counts["files"] == 2
+    assert (answer.raw["two-bin/scores"] == each[1].raw["scores"]).all()
+    assert answer.curves["one-bin/roc"] == each[0].curves["roc"]
+
+
+def test_folds_are_equal_parts_in_the_files_order(tmp_path):
+    images, same = [b"%d" % n for n in range(46)], [True, False] * 11 + [True]
+    made = create(write(tmp_path / "odd.bin", images, same), folds=4)
+    assert made.pairs.folds.tolist() == 6 * [0] + 6 * [1] + 6 * [2] + 5 * [3]
+    answer = made.score(embed(made, noise=3))
+    literal = literal_accuracy(answer.raw["scores"].tolist(), same, made.pairs.folds.tolist())
+    assert answer.metrics["odd-bin/accuracy"] == pytest.approx(np.mean(literal), abs=1e-15)
+    said = "the classes are unbalanced (12 genuine and 11 impostor pairs): chance is not 0.5"
+    assert answer.marks["odd-bin/accuracy"] == said and made.primary == "odd-bin/auc"
+    for folds, sentence in (
+        (24, "has 23 pairs, too few for 24 folds"),
+        (1, "folds is a whole number from 2 on, got 1"),
+    ):
+        with pytest.raises(RequestError, match=sentence):
+            create(tmp_path, folds=folds)
+
+
+def test_scores_are_of_neighbouring_rows(tmp_path):
+    made = create(write(tmp_path / "x.bin", *tiny()), folds=2)
+    rows = np.random.default_rng(0).normal(size=(8, 5))
+    scores = [literal_cosine(rows[n].tolist(), rows[n + 1].tolist()) for n in (0, 2, 4, 6)]
+    assert made.score(rows).raw["scores"].tolist() == pytest.approx(scores, abs=1e-12)
+
+
+# --- people whom nobody names ---
+
+
+def test_genuine_pairs_and_equal_images_join_people(tmp_path):
+    images = [b"a", b"b", b"c", b"d", b"b", b"e", b"f", b"c", b"g", b"g", b"a", b"e"]  # a=b, c/d, b=e, f/c, g=g, a/e
+    made = create(write(tmp_path / "x.bin", images, [True, False, True, False, True, False]), folds=3)
+    person = dict(zip(images, made.people, strict=True))
+    assert person[b"a"] == person[b"b"] == person[b"e"] == "?x/00000"
+    assert len({*made.people}) == len({person[name] for name in (b"a", b"c", b"d", b"f", b"g")}) == 5
+    answer = made.score(np.random.default_rng(0).normal(size=(12, 3)))
+    counts = answer.counts
+    assert "people" not in counts and counts["people_at_most"] == 5 and counts["images"] == 12
+    assert (counts["repeated_pairs"], counts["pairs_of_one_picture"], counts["contradicted_pairs"]) == (0, 1, 1)
+    assert answer.marks["x-bin/accuracy"].startswith("the folds share at least 2 people: they are not independent")
+
+
+def test_a_pair_that_stands_there_twice_is_counted(tmp_path):
+    images = [b"a", b"b", b"c", b"d", b"b", b"a", b"c", b"d"]
+    made = create(write(tmp_path / "x.bin", images, [True, False, True, False]), folds=2)
+    assert made.score(np.random.default_rng(0).normal(size=(8, 3))).counts["repeated_pairs"] == 2
+
+
+def test_joining_is_what_a_loop_over_all_finds():
+    from bench.protocols._verification import linked
+
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        rows, pairs = random.integers(2, 12), random.integers(1, 9)
+        first, second = random.integers(0, rows, (2, pairs))
+        same, pictures = random.random(pairs) < 0.6, random.integers(0, rows, rows)
+        joined = (pictures[:, None] == pictures[None, :]).astype(int)
+        for a, b in zip(first[same], second[same], strict=True):
+            joined[a, b] = joined[b, a] = 1
+        for _ in range(rows):
+            joined = np.minimum(joined @ joined, 1)
+        assert linked(first, second, same, pictures).tolist() == joined.argmax(axis=1).tolist()
+
+
+# --- pixels ---
+
+
+def encoded(number):
+    picture = np.random.default_rng(number).integers(0, 256, (6, 5, 3), np.uint8)
+    Image.fromarray(picture).save(out := io.BytesIO(), "PNG")
+    return out.getvalue(), picture
+
+
+def column(data):
+    return np.frombuffer(data, np.uint8).reshape(-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("pack", "protocol"), [(pack, n) for pack in (bytes, column) for n in PROTOCOLS] + [(bytearray, 5)]
+)
+def test_the_source_gives_the_pixels_of_each_row(tmp_path, protocol, pack):
+    drawn = [encoded(number) for number in range(4)]
+    write(tmp_path / "b.bin", [pack(data) for data, _ in drawn], [True, False], protocol)
+    write(tmp_path / "a.bin", [b"broken", drawn[3][0]], [True], protocol)
+    source = pickle.loads(pickle.dumps(bin_images.source(tmp_path)))
+    assert source.names == ["a/00000.jpg", "a/00001.jpg", *(f"b/0000{n}.jpg" for n in range(4))]
+    bad, *found = source.images(source.names)
+    assert isinstance(bad, Unreadable) and bad.name == "a/00000.jpg"
+    for picture, (_, wanted) in zip(found, [drawn[3], *drawn], strict=True):
+        assert (picture == wanted).all()
+    with pytest.raises(
+        RequestError, match=r"1 of 1 images are missing in .*a.bin, .*b.bin, the first is 'a/00002.jpg'"
+    ):
+        list(source.images(["a/00002.jpg"]))
+
+
+def test_the_fingerprint_is_of_the_files(tmp_path):
+    path = write(tmp_path / "a.bin", *tiny())
+    before = bin_images.source(tmp_path).fingerprint
+    assert bin_images.source(path).fingerprint == before
+    write(path, [b"x", *tiny()[0][1:]], tiny()[1])
+    os.utime(path, ns=(1, 1))
+    assert bin_images.source(path).fingerprint != before
+
+
+def test_the_hash_is_of_images_labels_and_options(tmp_path):
+    images, same = tiny()
+    made = create(write(tmp_path / "a.bin", images, same), folds=2)
+    others = [create(tmp_path, folds=3), create(write(tmp_path / "a.bin", images[::-1], same), folds=2)]
+    others += [create(write(tmp_path / "a.bin", images, same[::-1]), folds=2)]
+    (tmp_path / "a.bin").rename(tmp_path / "b.bin")
+    others += [create(write(tmp_path / "b.bin", images, same), folds=2)]
+    assert len({protocol.hash for protocol in (made, *others)}) == 5
+
+
+# --- wrong requests and wrong files ---
+
+
+def test_files_that_are_not_there(tmp_path):
+    with pytest.raises(RequestError, match="no .bin file at .*: expected a verification file, or a folder of them"):
+        create(tmp_path)
+    write(tmp_path / "a.bin", *tiny())
+    (tmp_path / "deep").mkdir()
+    write(tmp_path / "deep" / "a.bin", *tiny())
+    with pytest.raises(RequestError, match="no file at .*b.bin: check the protocol's root and its files"):
+        create(tmp_path, files=["a.bin", "b.bin"])
+    with pytest.raises(RequestError, match="two files are called 'a', and both would give a-bin/accuracy"):
+        create(tmp_path, files=["a.bin", "deep/a.bin"])
+    for files in ([], 3, [3], {"a.bin": 1}):
+        with pytest.raises(RequestError, match=r"files is one file, or a list of files, for example \[lfw.bin\], got"):
+            create(tmp_path, files=files)
+    with pytest.raises(RequestError, match="bins reads its own files: give the folder of them as its root"):
+        create({"a.bin": ""})
+    write(tmp_path / "a@1.bin", *tiny())
+    with pytest.raises(RequestError, match="a@1.bin gives its figures their name: rename it to letters, digits"):
+        create(tmp_path, files="a@1.bin")
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (
+            [[b"a"]],
+            "it holds something else than two lists; expected a pickle of a list of encoded images and a list of",
+        ),
+        (None, "it holds something else than two lists"),
+        (([b"a", b"b"], [True, False]), "it holds 2 images and 2 labels"),
+        (([], []), "it holds something else than a list of images and a list of labels"),
+        ((b"ab", [True]), "it holds something else than a list of images"),
+        (([b"a", b"b"], [None]), "it holds labels that are neither true nor false"),
+        (([b"a", b"b"], [2]), "it holds labels that are neither true nor false"),
+        (([b"a", b"b"], [b"x"]), "it holds labels that are neither true nor false"),
+        (([b"a", b"b"], np.array([2], np.uint8)), "it holds labels that are neither true nor false"),
+        (([b"a", 3], [True]), "it holds an image that is no bytes of an encoded image"),
+        (([b"a", b""], [True]), "it holds an image that is no bytes of an encoded image"),
+        (([b"a", np.zeros((2, 2), np.uint8)], [True]), "it holds an image that is no bytes of an encoded image"),
+        (([b"a", np.zeros(2, bool)], [True]), "it holds an image that is no bytes of an encoded image"),
+        (([b"a", {}], [True]), "it has opcode EMPTY_DICT, which plain data do not need, before byte "),
+    ],
+)
+def test_a_pickle_of_something_else_is_answered_in_a_sentence(tmp_path, value, sentence):
+    path = tmp_path / "a.bin"
+    path.write_bytes(pickle.dumps(value, protocol=4))
+    with pytest.raises(RequestError, match=f"^{path} is no verification .bin: {sentence}"):
+        create(path)
+
+
+def test_labels_may_be_an_array_or_numbers(tmp_path):
+    for labels in (np.array([True, False]), [1, 0], [np.True_, np.False_]):
+        (tmp_path / "a.bin").write_bytes(pickle.dumps((tiny()[0][:4], labels)))
+        assert create(tmp_path, folds=2).pairs.same.tolist() == [True, False]
+
+
+def test_a_program_in_a_pickle_is_refused_with_its_name_and_does_not_run(tmp_path):
+    path, made = tmp_path / "lfw.bin", tmp_path / "made"
+    path.write_bytes(pickle.dumps(([b"a", b"b", Calls(os.system, f"touch {made}")], [True]), protocol=2))
+    with pytest.raises(
+        RequestError, match=rf"lfw.bin is refused: its pickle names {os.system.__module__}\.system, and"
+    ):
+        create(path)
+    assert not made.exists()
+
+
+def test_truncated_and_empty_files(tmp_path):
+    path = write(tmp_path / "a.bin", *tiny())
+    whole = path.read_bytes()
+    for length in range(1, len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(RequestError, match=f"a.bin is no verification .bin: it is cut off: .* of {length};"):
+            bins.load(path, folds=2)
+    path.write_bytes(b"")
+    with pytest.raises(RequestError, match=r"a.bin cannot be read \(cannot mmap an empty file\); expected a pickle"):
+        create(path)
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(some.binary(max_size=6), some.integers(0, 80), some.integers(0, 4), some.sampled_from(PROTOCOLS))
+def test_a_changed_file_is_a_protocol_or_one_sentence(tmp_path_factory, new, place, length, protocol):
+    path = tmp_path_factory.getbasetemp() / "fuzzed.bin"
+    data = bytearray(pickle.dumps(tiny(1), protocol=protocol))
+    data[place : place + length] = new
+    path.write_bytes(bytes(data))
+    try:
+        made = bins.load(path, folds=2)
+        file = BinFile(path)
+        assert len(made.images) == 2 * len(file.same) and all(isinstance(file.read(name), bytes) for name in file.names)
+    except RequestError as error:
+        assert str(path) in str(error) and "\n" not in str(error)
