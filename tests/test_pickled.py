@@ -95,6 +95,34 @@ def test_a_name_that_data_do_not_need_is_refused_and_nothing_happens(tmp_path, p
     assert not path.exists()
 
 
+class HasState(Calls):
+    """A call whose result is then given a state."""
+
+    def __init__(self, state, function, *arguments):
+        self.call = function, arguments, state
+
+
+ONE_BYTE = (3, "|", None, None, None, -1, -1, 0)
+
+
+@pytest.mark.parametrize(
+    ("state", "call"),
+    [
+        (ONE_BYTE[:-1], (np.dtype, "u1", False, True)),
+        ((3, "|", None, ("a",), None, -1, -1, 0), (np.dtype, "u1", False, True)),
+        ((3, ">", *ONE_BYTE[2:]), (np.dtype, "u1", False, True)),
+        ((3, None, *ONE_BYTE[2:]), (np.dtype, "u1", False, True)),
+        ((1, (3,), np.dtype("u1"), False, b"ab"), (np._core.multiarray._reconstruct, np.ndarray, (0,), b"b")),
+        ((1, (10**12, 0), np.dtype("O"), False, []), (np._core.multiarray._reconstruct, np.ndarray, (0,), b"b")),
+        ((1, (2,), np.dtype("u1"), False, [b"ab"]), (np._core.multiarray._reconstruct, np.ndarray, (0,), b"b")),
+        ((1, (2,), "u1", False, b"ab"), (np._core.multiarray._reconstruct, np.ndarray, (0,), b"b")),
+    ],
+)
+def test_states_are_those_of_one_byte_elements_or_refused(state, call):
+    with pytest.raises(BadPickle, match="an array"):
+        _pickled.load(pickle.dumps([HasState(state, *call)], protocol=2))
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -113,7 +141,7 @@ def test_a_name_that_data_do_not_need_is_refused_and_nothing_happens(tmp_path, p
 )
 def test_arrays_builders_are_called_in_pickles_own_way_or_not_at_all(call):
     with pytest.raises(BadPickle, match="an array|a scalar"):
-        _pickled.load(pickle.dumps([Calls(*call)], protocol=2))
+        _pickled.load(pickle.dumps([Calls(call[0], *call[1])], protocol=2))
 
 
 @pytest.mark.parametrize(
@@ -148,6 +176,7 @@ HUGE = (2**62).to_bytes(8, "little")
         (b"\x80\x04NN.", "does not end where its 5 bytes end"),
         (b"\x80\x04(N.", "does not end where its 5 bytes end"),
         (b"\x80\x04.", "takes a value that is not there"),
+        (b"\x80\x04N(\x85t\x85.", "takes a value that is not there, before byte 5"),
         (b"\x80\x04\x8e" + HUGE + b"x.", "is cut off: 4,611,686,018,427,387,904 bytes are announced"),
         (b"\x80\x02T\xff\xff\xff\xffx.", "is cut off: 4,294,967,295 bytes are announced"),
         (b"\x80\x04\x95" + HUGE + b"N.", "is cut off: 4,611,686,018,427,387,904 bytes are announced"),

@@ -17,6 +17,7 @@ from bench import bin_images, protocols, scorers
 from bench.bin_images import BinFile
 from bench.errors import RequestError
 from bench.images import Unreadable
+from bench.metrics.grid import grid_accuracy
 from bench.protocols import bins
 
 
@@ -53,10 +54,9 @@ def bins_folder_of_lfw(tmp_path):
     return tmp_path / "again"
 
 
-def literal_insightface(first, second, same, folds):
+def literal_insightface(distances, same, folds):
     """`calculate_roc` of insightface as it reads: 400 thresholds, the first of the best, accept iff below."""
     accuracies = []
-    distances = [sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) for a, b in zip(first, second, strict=True)]
     for fold in sorted(set(folds)):
         best = (-1, None)
         for step in range(400):
@@ -75,7 +75,8 @@ def test_insightfaces_convention_stands_beside_under_its_own_name(tmp_path):
     embeddings = embed(make("lfw"), noise=1.6)[rows]
     unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     answer = made.score(embeddings)
-    literal = literal_insightface(unit[::2].tolist(), unit[1::2].tolist(), made.pairs.same.tolist(), made.pairs.folds)
+    distances = np.square(unit[::2] - unit[1::2]).sum(axis=1).tolist()
+    literal = literal_insightface(distances, made.pairs.same.tolist(), made.pairs.folds.tolist())
     assert answer.clusters["lfw-bin/accuracy_insightface"].values == pytest.approx(literal, abs=1e-15)
     assert answer.metrics.pop("lfw-bin/accuracy_insightface") == pytest.approx(np.mean(literal), abs=1e-15)
     assert answer.metrics == plain.score(embeddings).metrics
@@ -84,6 +85,15 @@ def test_insightfaces_convention_stands_beside_under_its_own_name(tmp_path):
     assert "no cosine" in other.undefined["lfw-bin/accuracy_insightface"]
     with pytest.raises(RequestError, match="no convention 'facenet'; there is: standard, insightface"):
         create(tmp_path, convention="facenet")
+
+
+def test_insightfaces_ties_on_and_between_the_points_of_its_grid():
+    random = np.random.default_rng(0)
+    for _ in range(40):
+        cosines = random.choice([1, 0.999, 0.75, 0.5, 0.1, 0, -0.5, -1], 24)
+        same, folds = random.random(24) < 0.5 + cosines / 3, np.arange(24) % 3
+        literal = literal_insightface((2 - 2 * cosines).tolist(), same.tolist(), folds.tolist())
+        assert grid_accuracy(cosines, same, folds).accuracies.tolist() == literal
 
 
 def test_several_files_are_scored_each_and_ranked_by_their_mean():
@@ -149,6 +159,19 @@ def test_a_pair_that_stands_there_twice_is_counted(tmp_path):
     images = [b"a", b"b", b"c", b"d", b"b", b"a", b"c", b"d"]
     made = create(write(tmp_path / "x.bin", images, [True, False, True, False]), folds=2)
     assert made.score(np.random.default_rng(0).normal(size=(8, 3))).counts["repeated_pairs"] == 2
+
+
+def test_counts_of_a_partial_file_are_of_what_is_left(tmp_path):
+    images = [b"a", b"b", b"c", b"d", b"e", b"f", b"f", b"e", b"g", b"h", b"g", b"h"]
+    made = create(write(tmp_path / "x.bin", images, [True, False, True, True, False, False]), folds=2)
+    partial = made.without(["x/00000.jpg", "x/00003.jpg"])
+    counts = partial.score(np.random.default_rng(0).normal(size=(10, 3))).counts
+    assert (
+        counts["repeated_pairs"]
+        == 2
+        == made.score(np.random.default_rng(0).normal(size=(12, 3))).counts["repeated_pairs"]
+    )
+    assert counts["pairs"] == 4 and counts["images"] == 10 and partial.people == (*made.people[1:3], *made.people[4:])
 
 
 def test_joining_is_what_a_loop_over_all_finds():
@@ -250,6 +273,7 @@ def test_files_that_are_not_there(tmp_path):
         ),
         (None, "it holds something else than two lists"),
         (([b"a", b"b"], [True, False]), "it holds 2 images and 2 labels"),
+        ((4 * [b"a"], [True]), "it holds 4 images and 1 labels"),
         (([], []), "it holds something else than a list of images and a list of labels"),
         ((b"ab", [True]), "it holds something else than a list of images"),
         (([b"a", b"b"], [None]), "it holds labels that are neither true nor false"),
