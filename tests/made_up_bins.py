@@ -26,6 +26,11 @@ def write(path: Path, images, same, protocol: int = 4) -> Path:
     return path
 
 
+def tiny(folds=2, images=4):
+    """Names of `folds` x 2 pairs, genuine and impostor by turns."""
+    return [b"%d" % number for number in range(folds * images)], folds * [True, False]
+
+
 def of_lfw(path: Path, encode=str.encode, protocol: int = 4, **options):
     """The pairs of a made-up `lfw` as a file; also that protocol, and the row of `lfw` that each of the file's images is."""
     lfw = protocols.create("lfw", root={"pairs.txt": lfw_pairs(**options)})

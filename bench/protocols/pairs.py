@@ -82,20 +82,14 @@ def load(
     names = tuple(sorted({name for pair in table for name in (pair.first, pair.second)}))
     number = {name: row for row, name in enumerate(names)}
     sides = np.array([[number[pair.first], number[pair.second]] for pair in table])
-    genuine, rows = np.array([pair.same for pair in table]), np.arange(len(names))
-    if people == "unknown":
-        owners = _verification.nobodies(_verification.linked(sides[:, 0], sides[:, 1], genuine, rows), label)
-    elif people == "folder":
-        owners = _lists.people(names, pairs)
-    else:
-        owners = _of_columns(table, names, pairs)
+    owners = _owners(people, table, names, sides, pairs, label)
     _check(table, dict(zip(names, owners, strict=True)), pairs)
     parts = _folds(table) if folds is None else _verification.consecutive(len(table), folds, pairs)
     spec = {"protocol": "pairs", "version": 1, "label": label, "score": "cosine", "convention": convention}
     spec |= {"pairs": _lists.sha256([f"{p.first}\t{p.second}\t{int(p.same)}" for p in table])}
     spec |= {"folds": _lists.sha256([str(part) for part in parts]), "people": _lists.sha256(owners)}
-    listed = _pairs.Pairs(sides[:, 0], sides[:, 1], genuine, parts, owners)
-    made = Verification(label, names, owners, listed, rows, spec, people != "unknown")
+    listed = _pairs.Pairs(sides[:, 0], sides[:, 1], _same(table), parts, owners)
+    made = Verification(label, names, owners, listed, np.arange(len(names)), spec, people != "unknown")
     missing = _lists.absent(names, root, images, pairs, allow_missing)
     return made.without(missing) if missing else made
 
@@ -132,6 +126,23 @@ def _parse(text: str, where: str, columns: list[str], in_folds: bool) -> list[_P
     if not found:
         raise RequestError(f"{where} lists no pairs")
     return found
+
+
+def _same(table: list[_Pair]) -> np.ndarray:
+    """(n,) bool."""
+    return np.array([pair.same for pair in table])
+
+
+def _owners(
+    people: str | Sequence[str], table: list[_Pair], names: Sequence[str], sides: np.ndarray, where: str, label: str
+) -> tuple[str, ...]:
+    """The person on each image; `sides` (n, 2) are the images of each pair, as places in `names`."""
+    if people == "folder":
+        return _lists.people(names, where)
+    if people != "unknown":
+        return _of_columns(table, names, where)
+    joined = _verification.linked(sides[:, 0], sides[:, 1], _same(table), np.arange(len(names)))
+    return _verification.nobodies(joined, label)
 
 
 def _of_columns(table: list[_Pair], names: Sequence[str], where: str) -> tuple[str, ...]:
