@@ -69,27 +69,31 @@ def enter(answer: Scores, protocol: Any, frozen: Frozen) -> bool:
     Args:
         answer: of `protocol.score`; its raw scores must be of the scorer that `frozen` was set by.
     """
-    raw = answer.raw
-    if not {"scores", "same", "first", "second"} <= set(raw):
-        return False
-    same = raw["same"]
+    sets = answer.pair_sets(protocol.name)
     owner = np.unique(np.array(protocol.people), return_inverse=True)[1]
-    clusters = pair_clusters(owner[raw["first"]], owner[raw["second"]])
-    partial = lacks(protocol)
-    for name in map(far_name, FARS):
-        threshold = frozen.thresholds.get(name)
+    for part, raw in sets.items():
+        _enter(answer, part, raw, owner, frozen, lacks(protocol))
+    return bool(sets)
+
+
+def _enter(
+    answer: Scores, name: str, raw: Mapping[str, np.ndarray], owner: np.ndarray, frozen: Frozen, partial: str | None
+) -> None:
+    """The figures of one set of pairs; `owner` (N,) is the number of the person on each image."""
+    same, clusters = raw["same"], pair_clusters(owner[raw["first"]], owner[raw["second"]])
+    for level in map(far_name, FARS):
+        threshold = frozen.thresholds.get(level)
         for figure, kind in (("far", ~same), ("frr", same)):
-            key = f"{protocol.name}/{figure}_at_dev_{name}"
+            key = f"{name}/{figure}_at_dev_{level}"
             if threshold is None or not kind.any():
-                answer.undefined[key] = frozen.undefined.get(name, "there are no pairs of this kind")
+                answer.undefined[key] = frozen.undefined.get(level, "there are no pairs of this kind")
                 continue
             wrong = (raw["scores"] >= threshold) != same
             answer.metrics[key] = float(wrong[kind].mean())
             if left := jackknife_pairs(wrong[kind], clusters[0][kind], clusters[1][kind]):
                 answer.clusters[key] = left
-            if marks := [mark for mark in (partial, frozen.marks.get(name)) if mark]:
+            if marks := [mark for mark in (partial, frozen.marks.get(level)) if mark]:
                 answer.marks[key] = "; ".join(marks)
-    return True
 
 
 def said(frozen: Frozen | None) -> Mapping[str, Any]:

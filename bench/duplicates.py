@@ -97,7 +97,13 @@ def of_protocol(protocol: Any, source: Source) -> Faces:
     """The images of a protocol as a labelled set; its people's names are names."""
     people, labels = np.unique(np.array(protocol.people), return_inverse=True)
     names = tuple(str(person) for person in people)
-    return Faces(tuple(protocol.images), labels.astype(np.int64), names, source, {name: name for name in names})
+    return Faces(
+        tuple(protocol.images),
+        labels.astype(np.int64),
+        names,
+        source,
+        {name: name for name in names if not name.startswith("?")},
+    )
 
 
 def overlap(

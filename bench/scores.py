@@ -67,3 +67,14 @@ class Scores:
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     clusters: dict[str, Clusters] = field(default_factory=dict)
     raw: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def pair_sets(self, name: str) -> dict[str, dict[str, np.ndarray]]:
+        """The raw arrays of each set of scored pairs: of the protocol `name` itself, or of each of its parts by name.
+
+        A set holds at least `scores` and `same` (n,) and the rows of images `first` and `second` (n,) that were compared.
+        """
+        found: dict[str, dict[str, np.ndarray]] = {}
+        for key, array in self.raw.items():
+            part, _, what = key.rpartition("/")
+            found.setdefault(part or name, {})[what] = array
+        return {part: raw for part, raw in found.items() if {"scores", "same", "first", "second"} <= set(raw)}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import datasets, development, places, protocols
+from bench import bin_images, datasets, development, places, protocols
 from bench.errors import RequestError
 from bench.files import FileImages, Tree, images_below
 from bench.identities import held_out
@@ -66,6 +66,8 @@ def _parts(spec: Mapping[str, Any]) -> tuple[Any, Callable[[], Source]]:
         return protocols.create(name, root={"images.txt": "\n".join(names)}, **options), lambda: source
     root = places.data(options.pop("root", "."))
     protocol = protocols.create(name, root=root, **options)
+    if name == "bins":  # its lists hold the images too
+        return protocol, lambda: bin_images.source(root, options.get("files"))
     return protocol, lambda: _source(root, protocol, options.get("images"))
 
 

@@ -64,7 +64,7 @@ def title(metric: str) -> str:
 
 def protocol_title(protocol: str) -> str:
     """`lfw` -> `LFW`; names that are no abbreviation stay as they are."""
-    known = {"lfw": "LFW", "ytf": "YTF", "megaface": "MegaFace-style", "ijb": "IJB"}
+    known = {"lfw": "LFW", "ytf": "YTF", "megaface": "MegaFace-style", "ijb": "IJB", "bins": "insightface .bin"}
     return (known | {"heldout": "held-out", "closed": "closed-set"}).get(protocol, protocol)
 
 

@@ -44,7 +44,7 @@ def test_where_no_score_is_strict_enough_nothing_is_accepted():
     assert answer.metrics["lfw/far_at_dev_1e-2"] == 0 and answer.metrics["lfw/frr_at_dev_1e-2"] == 1
 
 
-@pytest.mark.parametrize("name", ["lfw", "ytf", "heldout"])
+@pytest.mark.parametrize("name", ["lfw", "ytf", "heldout", "pairs"])
 def test_the_realised_rates_are_counts_at_that_threshold(name):
     protocol = make(name)
     answer = protocol.score(embed(protocol))
@@ -59,6 +59,17 @@ def test_the_realised_rates_are_counts_at_that_threshold(name):
     assert answer.undefined[f"{name}/far_at_dev_1e-3"] == "too few" == answer.undefined[f"{name}/frr_at_dev_1e-3"]
     assert answer.marks[f"{name}/far_at_dev_1e-2"] == "few"
     assert len(answer.clusters[f"{name}/frr_at_dev_1e-2"].values) >= 2
+
+
+def test_each_file_of_a_folder_of_bins_has_its_own_rates():
+    protocol = make("bins")
+    answer = protocol.score(embed(protocol))
+    assert development.enter(answer, protocol, development.Frozen("dev", {"1e-2": 0.4}, {"1e-3": "few"}, {}))
+    for part in ("one-bin", "two-bin"):
+        scores, same = answer.raw[f"{part}/scores"], answer.raw[f"{part}/same"]
+        assert answer.metrics[f"{part}/far_at_dev_1e-2"] == np.mean(scores[~same] >= 0.4)
+        rows = [protocol.images[row] for row in answer.raw[f"{part}/first"]]
+        assert all(name.startswith(part.removesuffix("-bin")) for name in rows)
 
 
 def test_a_partial_protocol_marks_these_figures_too():

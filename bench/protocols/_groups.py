@@ -75,10 +75,10 @@ class Grouped:
             RequestError: not (N, D), or a number that is not finite.
         """
         answer = self.whole.score(embeddings, scorer)
-        raw, found = answer.raw, Scores({})
-        if "same" in raw and "first" in raw:
-            self._pairs(found, raw)
-        if "probe" in raw:
+        found = Scores({})
+        for part, raw in answer.pair_sets(self.name).items():
+            self._pairs(found, part, raw)
+        if "probe" in answer.raw:
             self._searches(found, answer)
         if not found.metrics:
             raise RequestError(f"{self.name} gives no figures that can be told apart by groups: leave `groups` out")
@@ -91,30 +91,33 @@ class Grouped:
         row = {name: place for place, name in enumerate(self.images)}
         return replace(self, whole=whole, group=self.group[[row[name] for name in whole.images]])
 
-    def _pairs(self, found: Scores, raw: dict[str, np.ndarray]) -> None:
+    def _pairs(self, found: Scores, part: str, raw: dict[str, np.ndarray]) -> None:
         first, second, same, scores = raw["first"], raw["second"], raw["same"], raw["scores"]
         group = np.where(self.group[first] == self.group[second], self.group[first], -1)
         clusters = pair_clusters(self._owner[first], self._owner[second])
-        found.counts["pairs_of_no_group"] = int(np.sum(group < 0))
+        under = "" if part == self.name else f"{part}/"
+        found.counts[f"{under}pairs_of_no_group"] = int(np.sum(group < 0))
         for number, label in enumerate(self.groups):
             of_group = same[group == number]
-            found.counts[f"genuine_{label}"] = int(of_group.sum())
-            found.counts[f"impostor_{label}"] = int(np.sum(~of_group))
+            found.counts[f"{under}genuine_{label}"] = int(of_group.sum())
+            found.counts[f"{under}impostor_{label}"] = int(np.sum(~of_group))
         if "thresholds" in raw and "folds" in raw:
             place = np.unique(raw["folds"], return_inverse=True)[1]
             right = (scores > raw["thresholds"][place]) == same
-            self._enter(found, "accuracy", right, group, clusters)
+            self._enter(found, part, "accuracy", right, group, clusters)
         roc = Sorted.of(scores, same).roc()
         for far in FARS:
             figure = f"far_{far_name(far)}"
             rate = rate_at_far(roc, far)
             if rate.value is None:
-                for key in (f"{where}/{kind}_at_{figure}" for _, where in self._places() for kind in ("tar", "far")):
+                for key in (
+                    f"{where}/{kind}_at_{figure}" for _, where in self._places(part) for kind in ("tar", "far")
+                ):
                     found.undefined[key] = rate.undefined or ""
                 continue
             accepted = scores >= roc.threshold_at_far(far)
-            self._enter(found, f"tar_at_{figure}", accepted, np.where(same, group, -1), clusters, rate.mark)
-            self._enter(found, f"far_at_{figure}", accepted, np.where(same, -1, group), clusters, rate.mark)
+            self._enter(found, part, f"tar_at_{figure}", accepted, np.where(same, group, -1), clusters, rate.mark)
+            self._enter(found, part, f"far_at_{figure}", accepted, np.where(same, -1, group), clusters, rate.mark)
 
     def _searches(self, found: Scores, answer: Scores) -> None:
         """Every figure of the protocol that is the mean of raw values of its searches."""
@@ -125,11 +128,12 @@ class Grouped:
         for figure, values in answer.raw.items():
             if f"{self.name}/{figure}" in answer.metrics and len(values) == len(probe):
                 mark = answer.marks.get(f"{self.name}/{figure}")
-                self._enter(found, figure, values, self.group[probe], clusters, mark)
+                self._enter(found, self.name, figure, values, self.group[probe], clusters, mark)
 
     def _enter(
         self,
         found: Scores,
+        part: str,
         figure: str,
         values: np.ndarray,
         group: np.ndarray,
@@ -137,7 +141,7 @@ class Grouped:
         mark: str | None = None,
     ) -> None:
         """The mean of the values of each group, with its interval; `group` (n,) is the group of each value."""
-        for number, where in self._places():
+        for number, where in self._places(part):
             chosen, key = group == number, f"{where}/{figure}"
             if not chosen.any():
                 found.undefined[key] = f"no comparison of this kind within the group {self.groups[number]!r}"
@@ -149,9 +153,9 @@ class Grouped:
             if mark:
                 found.marks[key] = mark
 
-    def _places(self) -> Iterator[tuple[int, str]]:
+    def _places(self, part: str) -> Iterator[tuple[int, str]]:
         for number, label in enumerate(self.groups):
-            yield number, f"{self.name}/group_{label.replace(' ', '_')}"
+            yield number, f"{part}/group_{label.replace(' ', '_')}"
 
     @cached_property
     def _owner(self) -> np.ndarray:

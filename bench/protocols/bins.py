@@ -91,6 +91,7 @@ class Bins:
         answers, start = [], 0
         for part in self.parts:
             answer = part.figures(rows, start)
+            answer.raw.update({side: answer.raw[side] + start for side in ("first", "second")})  # rows of all images
             under = {what: _under(part.name, getattr(answer, what)) for what in ("counts", "curves", "raw")}
             answers.append(replace(answer, **under))
             start += len(part.images)
