@@ -1,6 +1,7 @@
 """Whether the names in a study exist: losses, backbones, the data set, protocols, acceptance criteria."""
 
 import inspect
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from types import ModuleType
 from typing import Any
@@ -160,14 +161,25 @@ def _protocols(study: Study) -> Iterator[Wrong]:
             yield from _entry((part, i), entry, protocols, "load", "protocol", {"data", "root"})
             if isinstance(entry.get("data"), dict):
                 yield from _entry((part, i, "data"), entry["data"], datasets, "protocol", "data set")
-    names = [str(entry["name"]) for entry in study.protocols if "name" in entry]
-    # `ytf-mean_score/accuracy` is a figure of ytf.
-    if study.primary and not _closed(study.primary) and study.primary.partition("/")[0].partition("-")[0] not in names:
+    names = [str(entry[key]) for entry in study.protocols for key in ("name", "label") if key in entry]
+    if study.primary and not _closed(study.primary) and not _given(study.primary.partition("/")[0], names):
         yield (
             ("primary",),
             f"{study.primary!r} is no figure of this study's protocols: expected one that begins with "
             f"{' or '.join(f'{name}/' for name in names or ['closed'])}",
         )
+
+
+def _given(prefix: str, names: Sequence[str]) -> bool:
+    """Whether protocols of these names and labels give figures that begin so.
+
+    `ytf-mean_score/accuracy` is a figure of ytf, `megaface2/rank1` of megaface, `lfw-bin/accuracy` of bins.
+    """
+    return (
+        prefix in names
+        or any(re.match(rf"{re.escape(name)}\d?(-|$)", prefix) for name in names)
+        or ("bins" in names and prefix.endswith("-bin"))
+    )
 
 
 def _closed(primary: str | None) -> bool:
