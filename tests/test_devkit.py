@@ -125,7 +125,7 @@ def test_a_damaged_file_is_refused_with_its_name(tmp_path, content, sentence):
     assert "b.png_x.bin" in str(caught.value)
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.one_of(
         st.binary(max_size=40),

@@ -96,7 +96,7 @@ def test_probes_and_distractors_are_taken_from_a_listing(tmp_path):
         ),
         ({"probes.txt": "A/1.jpg\nA/1.jpg"}, {}, "'A/1.jpg' stands twice in probes.txt"),
         ({"probes.txt": "\n"}, {}, "probes.txt lists no images"),
-        ({"probes.txt": "A.jpg\nA/1.jpg"}, {}, "'A.jpg' of probes and distractors lies in no folder"),
+        ({"probes.txt": "A.jpg\nA/1.jpg"}, {}, "'A.jpg' of probes.txt lies in no folder"),
         ({}, {"sizes": [10, 0]}, "a gallery size is a whole number from 1 on, got 0"),
         ({}, {"sizes": 1000}, "sizes is a list of gallery sizes, got 1000"),
         ({}, {"seed": "x"}, "seed is a whole number from 0 on, got 'x'"),

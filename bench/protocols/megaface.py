@@ -1,8 +1,15 @@
-"""MegaFace-style: rank-k and TAR at very small FAR, probes against distractors (Kemelmacher-Shlizerman, CVPR 2016).
+"""MegaFace: rank-k and TAR at very small FAR, probes against distractors (Kemelmacher-Shlizerman et al., CVPR 2016).
+
+Challenge 1 and 2 from the devkit's lists, or the same with any people from two lists of one's own.
 
 Metrics: `megaface/rank1`, `rank5`, `rank10`, `rank1_macro` (the largest gallery), `rank1_at_1000` (smaller ones),
-`tar_at_far_1e-3` ... `1e-6`; `rank1_optimistic` (ties win) where it differs.
+`tar_at_far_1e-3` ... `1e-6`, with the devkit's lists down to `1e-9`; `rank1_optimistic` (ties win) where it differs.
 The ROC curve ends a little above FAR 1e-3: beyond it nothing is counted.
+
+What gives other numbers has another name, in this order: `megaface2` (challenge 2), `megaface-fgnet` (its probes),
+`-refined` and `-refined_insightface` (noisy images, see `_noise`), `-set2`, `-set3` (another draw of distractors), `-sets`
+(all of them: `rank1` is the mean, `rank1_sd` the standard deviation, `rank1_set1` the first's). The images are the same
+with and without `refined`, so one array of embeddings has both figures.
 """
 
 from collections.abc import Collection, Sequence
@@ -13,24 +20,15 @@ from typing import Any
 import numpy as np
 
 from bench.errors import RequestError
-from bench.metrics import (
-    Search,
-    Shares,
-    cmc,
-    far_name,
-    jackknife_mean,
-    macro_average,
-    person_clusters,
-    rate_at_far,
-    search,
-)
-from bench.protocols import _lists, _pairs, _partial
+from bench.metrics import person_clusters
+from bench.protocols import _devkit_lists, _gallery_figures, _lists, _noise, _pairs, _partial, _probe_lists
+from bench.protocols._galleries import Set, drawn, once, searched
+from bench.protocols._gallery_figures import DEPTH, RANKS
 from bench.scorers import COSINE, Scorer
-from bench.scores import Clusters, Scores
+from bench.scores import Scores
 
 FARS = (1e-3, 1e-4, 1e-5, 1e-6)
-RANKS = (1, 5, 10)
-DEPTH = 100
+FARS_OF_A_MILLION = (*FARS, 1e-7, 1e-8, 1e-9)  # 3,530 probes x 1,000,000 distractors are 3.5e9 impostor pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,17 +37,25 @@ class Megaface:
 
     Attributes:
         probes: how many of `images` are probes.
-        sizes: gallery sizes, rising; the last is all distractors.
-        seed: of the order in which the distractors enter the nested galleries.
+        sets: the galleries of each draw of distractors.
+        sizes: gallery sizes, rising, as they are named; the last is the largest gallery.
+        seed: of the order in which the distractors enter drawn galleries; None where the devkit's lists say who does.
+        fars: where TAR is asked for, falling.
+        depth: the CMC's last rank; None: the largest gallery's size.
+        noise: which images are noisy, of refined figures.
     """
 
     images: tuple[str, ...] = field(repr=False)
     people: tuple[str, ...] = field(repr=False)
     probes: int
+    sets: tuple[Set, ...] = field(repr=False)
     sizes: tuple[int, ...]
-    seed: int
+    seed: int | None
     spec: dict[str, Any]
     name: str = "megaface"
+    fars: tuple[float, ...] = FARS
+    depth: int | None = DEPTH
+    noise: _noise.Noise | None = field(default=None, repr=False)
 
     @property
     def hash(self) -> str:
@@ -61,8 +67,24 @@ class Megaface:
 
     @cached_property
     def owner(self) -> np.ndarray:
-        """(probes,) the number of each probe's person, in the order of their names."""
-        return np.unique(np.array(self.people[: self.probes]), return_inverse=True)[1]
+        """(P,) the number of the person of each probe that is searched for, in the order of their names."""
+        return np.unique(np.array(self.people[: self.probes])[self._searched], return_inverse=True)[1]
+
+    @cached_property
+    def clusters(self) -> np.ndarray:
+        """(P,) the cluster of people that the jackknife of TAR leaves out together."""
+        cluster = person_clusters(dict(enumerate(np.bincount(self.owner).tolist())))
+        return np.array([cluster[person] for person in range(len(cluster))])[self.owner]
+
+    @cached_property
+    def galleries(self) -> tuple[Set, ...]:
+        """The sets as they are searched, of refined figures without noisy distractors."""
+        return self.noise.galleries(self.sets) if self.noise else self.sets
+
+    @cached_property
+    def _searched(self) -> np.ndarray:
+        """(P,) the rows of the probes that are searched for."""
+        return np.arange(self.probes) if self.noise is None else self.noise.searched
 
     def score(self, embeddings: np.ndarray, scorer: Scorer | None = None) -> Scores:
         """Rank-k over M(M-1) trials per identity, against distractors alone; TAR at FAR over probe x distractor.
@@ -71,89 +93,62 @@ class Megaface:
             scorer: how two embeddings are compared; without one by their cosine.
 
         Raises:
-            RequestError: not (N, D), or a number that is not finite.
+            RequestError: not (N, D), a number that is not finite, or (by cosine) a row of zeros.
         """
         array = _pairs.checked(embeddings, self.images, self.name, scorer)
-        order = np.random.default_rng(self.seed).permutation(len(array) - self.probes)
-        found = search(
-            array[: self.probes], self.owner, array[self.probes :], self.sizes,
-            order=order, clusters=self.clusters, depth=DEPTH, largest_far=max(FARS),
-            prepare=(scorer or COSINE).prepare,
-        )  # fmt: skip
-        answer = _pairs.joined(self._ranks(found), self._verification(found))
-        answer.counts.update(self._counts(found))
+        probes, distractors = array[: self.probes][self._searched], array[self.probes :]
+        if self.noise and self.noise.changes_features:
+            probes = self.noise.replaced(probes, self.owner)
+        prepare = once((scorer or COSINE).prepare)
+        parts = {part.label: self._figures(part, probes, distractors, prepare) for part in self.galleries}
+        answer = _gallery_figures.together(parts) if len(parts) > 1 else next(iter(parts.values()))
+        if self.noise:
+            answer.counts["noisy_probes"] = int(self.noise.probes.sum())
+            answer.counts["noisy_distractors"] = int(self.noise.distractors.sum())
         return _partial.marked(answer, self.spec)
 
+    def _figures(self, part: Set, probes: np.ndarray, distractors: np.ndarray, prepare: Any) -> Scores:
+        depth = max(part.largest, *RANKS) if self.depth is None else self.depth
+        found = [
+            searched(
+                chain, probes, self.owner, distractors,
+                clusters=self.clusters, depth=depth, largest_far=max(self.fars), prepare=prepare,
+            )
+            for chain in part.chains
+        ]  # fmt: skip
+        answer = _pairs.joined(
+            _gallery_figures.identification(self.name, found, self.owner, depth),
+            _gallery_figures.verification(self.name, found[-1], self.fars),
+        )
+        answer.raw["probe"] = self._searched[answer.raw["probe"]]
+        answer.counts.update(_gallery_figures.counts(found[-1], self.owner, len(self.images), part.largest))
+        return answer
+
     def without(self, missing: Collection[str]) -> "Megaface":
-        """See `bench.protocols.Comparisons`. The order in which the others enter the galleries is drawn anew."""
+        """See `bench.protocols.Comparisons`. The order in which the others enter drawn galleries is drawn anew."""
         keep = _partial.kept(self.name, self.images, missing)
-        images = _partial.chosen(self.images, keep)
+        images, people = _partial.chosen(self.images, keep), _partial.chosen(self.people, keep)
         probes = int(keep[: self.probes].sum())
-        made = _made(images[:probes], images[probes:], self.sizes, self.seed)
-        return replace(made, spec=_partial.lacking(self.spec, "images", missing, len(keep)))
+        sets, sizes = self.sets, self.sizes
+        if self.seed is not None:
+            sizes = _probe_lists.cut(sizes, len(images) - probes)
+            sets = (drawn(len(images) - probes, sizes, self.seed),)
+        else:
+            sets = tuple(part.each(lambda chain: chain.renumbered(keep[self.probes :])) for part in sets)
+        noise = self.noise and self.noise.chosen(keep)
+        made = replace(self, images=images, people=people, probes=probes, sets=sets, sizes=sizes, noise=noise)
+        return replace(made.checked(), spec=_partial.lacking(self.spec, "images", missing, len(keep)))
 
-    @cached_property
-    def clusters(self) -> np.ndarray:
-        """(probes,) the cluster of people that the jackknife of TAR leaves out together."""
-        cluster = person_clusters(dict(enumerate(np.bincount(self.owner).tolist())))
-        return np.array([cluster[person] for person in range(len(cluster))])[self.owner]
+    def checked(self) -> "Megaface":
+        """The protocol itself.
 
-    def _counts(self, found: Search) -> dict[str, float]:
-        shares = Shares.of(self.owner[found.probe])
-        return {
-            "images": len(self.images),
-            "probes": self.probes,
-            "probe_identities": int(self.owner.max()) + 1,
-            "distractors": self.sizes[-1],
-            "trials": len(found.probe),
-            "largest_identity_share": shares.largest,
-            "effective_identities": shares.effective,
-            "genuine": found.genuine_pairs,
-            "impostor": int(found.impostors.sum()),
-        }
-
-    def _ranks(self, found: Search) -> Scores:
-        owners, largest = self.owner[found.probe], self.sizes[-1]
-        answer = Scores({}, raw={"better": found.better[largest], "mate_scores": found.mate_scores, "identity": owners})
-        answer.raw["probe"] = found.probe
-        ranks = [(f"rank{k}", k, largest) for k in RANKS] + [(f"rank1_at_{size}", 1, size) for size in self.sizes[:-1]]
-        mark = Shares.of(owners).mark()
-        for figure, k, size in ranks:
-            key, hits = f"{self.name}/{figure}", found.better[size] < k
-            if size == largest:
-                answer.raw[figure] = hits
-            answer.metrics[key] = float(hits.mean())
-            self._spread(answer, key, jackknife_mean(hits, owners), mark)
-            optimistic = float((found.above[size] < k).mean())
-            if optimistic != answer.metrics[key]:
-                answer.metrics[f"{key}_optimistic"] = optimistic
-                answer.marks[f"{key}_optimistic"] = "ties count as hits"
-        key = f"{self.name}/rank1_macro"
-        answer.metrics[key], shares = macro_average(found.better[largest] < 1, owners)
-        self._spread(answer, key, jackknife_mean(shares, np.arange(len(shares))), mark)
-        curve = cmc(found.better[largest], DEPTH)
-        answer.curves["cmc"] = {"rank": list(range(1, DEPTH + 1)), "rate": curve.tolist()}
-        rates = [float((found.better[size] < 1).mean()) for size in self.sizes]
-        answer.curves["distractors"] = {"distractors": list(self.sizes), "rank1": rates}
-        return answer
-
-    @staticmethod
-    def _spread(answer: Scores, key: str, clusters: Clusters | None, mark: str | None) -> None:
-        if clusters:
-            answer.clusters[key] = clusters
-        if mark:
-            answer.marks[key] = mark
-
-    def _verification(self, found: Search) -> Scores:
-        roc = found.roc()
-        answer = Scores({}, curves={"roc": roc.curve()})
-        parts = [found.roc(without=cluster) for cluster in range(len(found.impostors))]
-        for far in FARS:
-            key = f"{self.name}/tar_at_far_{far_name(far)}"
-            known = _pairs.enter(answer, key, rate_at_far(roc, far))
-            if known and len(parts) > 1 and all(part.genuine for part in parts):
-                answer.clusters[key] = Clusters("jackknife", tuple(part.tar_at_far(far) for part in parts))
-        return answer
+        Raises:
+            RequestError: what `_probe_lists.check` and `Noise.check` refuse.
+        """
+        _probe_lists.check(self.people, self.probes, self.galleries, self._searched)
+        if self.noise:
+            self.noise.check(self.people[: self.probes])
+        return self
 
 
 def load(
@@ -165,87 +160,132 @@ def load(
     min_images: int = 5,
     max_images: int = 10,
     exclude: str | None = None,
-    sizes: Sequence[int] = (10, 100, 1_000, 10_000, 100_000, 1_000_000),
+    sizes: Sequence[int] | None = None,
     seed: int = 0,
     allow_missing: bool = False,
+    challenge: int = 1,
+    set: int | str = 1,
+    fars: Sequence[float] | None = None,
+    depth: int | str = DEPTH,
+    refined: str | None = None,
+    probe_noises: str | None = "facescrub_noises.txt",
+    distractor_noises: str | None = "megaface_noises.txt",
+    noise_seed: int = 0,
 ) -> Megaface:
-    """Probes and distractors from two list files, or (`images` given) from a listing of images.
+    """Probes and distractors from the devkit's lists, from two lists of one's own, or from a listing of images.
+
+    The devkit's are taken where they lie in `root` or in its folder `templatelists` (and no distractors.txt does).
 
     Args:
-        root: the folder of the lists, or a mapping of file name -> text.
-        probes, distractors: files with one path `PERSON/.../image` a line. Without both: taken from `images`, and
-            without these the lists `probes.txt` and `distractors.txt`.
-        images: folders or archives that hold the images. To take both from them: probes are the people with at least
-            `min_images` images, the first `max_images` of each by name; distractors are all images of the other people.
+        root: the folder of the lists (or the devkit), or a mapping of file name -> text.
+        probes: `facescrub`, `facescrub_uncropped` or `fgnet`, the devkit's lists, whose counts are asserted; or a file in
+            any form of `_devkit_lists`. Without it facescrub, or with lists of one's own `probes.txt`.
+        distractors: a file with one path `PERSON/.../image` a line, or FILE of the lists `FILE_<size>_<set>`. Without it
+            `distractors.txt` or the devkit's.
+        images: folders or archives that hold the images. Where there are no lists both are taken from them: probes are
+            the people with at least `min_images` images, the first `max_images` of each by name; distractors are all
+            images of the other people.
         exclude: the people who are neither: a file with one a line, or `FILE:COLUMN`, a csv's first column where COLUMN
             has a value.
-        sizes: gallery sizes; those beyond the number of distractors are cut, and the largest gallery is always all of
-            them.
-        seed: of the order in which the distractors enter the nested galleries.
+        sizes: gallery sizes; without them 10, 100, ... 1,000,000. Of galleries that are drawn, those beyond the number of
+            distractors are cut, and the largest is always all of them. Of the devkit's lists, those that are there.
+        seed: of the order in which the distractors enter the nested galleries that are drawn.
         allow_missing: leave out the listed images that are not there, and mark every figure as partial.
+        challenge: 1, or 2 for the lists in the folder `challenge2`.
+        set: 1, 2, 3 or `all`: which of the devkit's draws of distractors (the published figures are mostly of set 1).
+        fars: false accept rates of the TAR; without them 1e-3 ... 1e-6, with the devkit's lists ... 1e-9.
+        depth: the last rank of the CMC, from 10 on, or `all`: the largest gallery's size.
+        refined: `exclusion` or `insightface`: what is done about noisy images (`bench.protocols._noise`).
+        probe_noises, distractor_noises: the lists of these; None where there is none.
+        noise_seed: of what is drawn the insightface way.
 
     Raises:
-        RequestError: a file that is missing or malformed, nobody with two probe images, or a person who is both.
+        RequestError: a file that is missing or malformed, nobody with two probe images, a person who is both, or lists
+            that do not hold what they should.
     """
-    left_out = _lists.people_in(root, exclude) if exclude else set()
-    missing: list[str] = []
-    if images is not None and probes is None and distractors is None:
-        first, second = _split(_without(_lists.images(root, images), left_out), min_images, max_images)
+    draws = _draws(set)
+    if _lists.whole("challenge", challenge, 1) > 2:
+        raise RequestError(f"challenge is 1 or 2, got {challenge}")
+    sizes = None if sizes is None else _probe_lists.checked_sizes(sizes)
+    left_out = _lists.people_in(root, exclude) if exclude else frozenset()
+    devkit = _is_devkit(root, probes, distractors, images, sizes, draws, challenge)
+    from_images = not devkit and images is not None and probes is None and distractors is None
+    if devkit:
+        lists = _probe_lists.from_devkit(root, probes, distractors, sizes, draws, challenge, left_out)
+    elif draws != (1,):
+        raise RequestError(f"set={set} needs the devkit's lists of distractors, FILE_<size>_<set>")
     else:
-        first = _listed(root, probes or "probes.txt", left_out)
-        second = _listed(root, distractors or "distractors.txt", left_out)
-        missing = _lists.absent(first + second, root, images, "the lists of probes and distractors", allow_missing)
-    made = _made(first, second, sizes, seed)
+        if from_images and images is not None:
+            pair = _probe_lists.split(root, images, left_out, min_images, max_images)
+        else:
+            pair = _probe_lists.own(root, probes, distractors)
+        lists = _probe_lists.in_drawn_galleries(*pair, sizes, seed, challenge, left_out)
+    made = _made(lists, fars, depth)
+    if refined is not None:
+        lines = (_noise_lines(root, probe_noises), _noise_lines(root, distractor_noises))
+        noise = _noise.of(refined, lines, made.images, made.probes, _lists.whole("noise_seed", noise_seed, 0))
+        made = replace(made, noise=noise, spec={**made.spec, "refined": noise.spec(made.images)})
+    made = replace(made, name=lists.name + _refinement(refined) + _draw_name(draws)).checked()
+    if from_images:
+        return made
+    where = "the lists of probes and distractors"
+    missing = _lists.absent(made.images, root, images, where, allow_missing)
     return made.without(missing) if missing else made
 
 
-def _listed(root: _lists.Root, file: str, left_out: set[str]) -> tuple[str, ...]:
-    text = _lists.read(root, file, instead="images=[folder or archive, ...] to take probes and distractors from")
-    return _without(_lists.unique(_lists.lines(text), file), left_out)
+def _is_devkit(
+    root: _lists.Root,
+    probes: str | None,
+    distractors: str | None,
+    images: Sequence[str] | None,
+    sizes: Sequence[int] | None,
+    draws: tuple[int, ...],
+    challenge: int,
+) -> bool:
+    """Whether the devkit's lists are meant: its probes by name, or its distractors where no others are given."""
+    if probes in _devkit_lists.OFFICIAL and distractors is None:
+        return True
+    others = distractors is None and images is None and _devkit_lists.find(root, "distractors.txt")
+    return not others and _probe_lists.is_devkit(root, distractors, sizes, draws, challenge)
 
 
-def _without(names: Sequence[str], people: set[str]) -> tuple[str, ...]:
-    return tuple(name for name in names if name.split("/", 1)[0] not in people)
+def _draws(wanted: int | str) -> tuple[int, ...]:
+    if str(wanted) == "all":
+        return _devkit_lists.SETS
+    if isinstance(wanted, bool) or str(wanted) not in map(str, _devkit_lists.SETS):
+        raise RequestError(f"set is 1, 2, 3 or all, got {wanted!r}")
+    return (int(wanted),)
 
 
-def _split(names: Sequence[str], min_images: int, max_images: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Probes and distractors of a sorted listing."""
-    _lists.whole("min_images", min_images, 2)
-    _lists.whole("max_images", max_images, 2)
-    per_person: dict[str, list[str]] = {}
-    for name, person in zip(names, _lists.people(names, "images"), strict=True):
-        per_person.setdefault(person, []).append(name)
-    probes = [name for group in per_person.values() if len(group) >= min_images for name in group[:max_images]]
-    distractors = [name for group in per_person.values() if len(group) < min_images for name in group]
-    return tuple(probes), tuple(distractors)
+def _made(lists: _probe_lists.Lists, fars: Sequence[float] | None, depth: int | str) -> Megaface:
+    """The protocol with what is asked of it; what is asked by default is no part of a drawn gallery's specification."""
+    usual = FARS if lists.seed is not None else FARS_OF_A_MILLION
+    asked = usual if fars is None else _checked_fars(fars)
+    last = None if depth == "all" else _lists.whole("depth", depth, max(RANKS))
+    spec = dict(lists.spec)
+    spec |= {"fars": list(asked)} if asked != FARS or lists.seed is None else {}
+    spec |= {"depth": depth} if last != DEPTH else {}
+    return Megaface(
+        lists.names, lists.people, lists.probes, lists.sets, lists.sizes, lists.seed, spec, lists.name, asked, last
+    )
 
 
-def _made(probes: tuple[str, ...], distractors: tuple[str, ...], sizes: Sequence[int], seed: int) -> Megaface:
-    """The protocol, after checks that hold for lists and listings alike."""
-    if not probes or not distractors:
-        raise RequestError(
-            f"megaface needs probes and distractors, got {len(probes)} probe and {len(distractors)} distractor images"
-        )
-    names = _lists.unique(probes + distractors, "probes and distractors")
-    people = _lists.people(names, "probes and distractors")
-    known = people[: len(probes)]
-    if both := sorted(set(known) & set(people[len(probes) :])):
-        raise RequestError(
-            f"{len(both)} people are both probes and distractors, the first is {both[0]!r}: "
-            "a distractor has no image among the probes"
-        )
-    if len(set(known)) == len(known):
-        raise RequestError(f"none of the {len(known)} probe people has two images: a probe needs a mate")
-    if isinstance(sizes, str | int):
-        raise RequestError(f"sizes is a list of gallery sizes, got {sizes!r}")
-    sizes = [_lists.whole("a gallery size", size, 1) for size in sizes]
-    kept = tuple(sorted({size for size in sizes if size < len(distractors)} | {len(distractors)}))
-    spec = {
-        "protocol": "megaface",
-        "version": 1,
-        "score": "cosine",
-        "sizes": list(kept),
-        "seed": _lists.whole("seed", seed, 0),
-    }
-    spec |= {"probes": _lists.sha256(probes), "distractors": _lists.sha256(distractors)}
-    return Megaface(names, people, len(probes), kept, seed, spec)
+def _checked_fars(fars: Sequence[float]) -> tuple[float, ...]:
+    if isinstance(fars, str | float | int) or not fars:
+        raise RequestError(f"fars is a list of false accept rates, for example [1e-3, 1e-6], got {fars!r}")
+    for far in fars:
+        if isinstance(far, bool) or not isinstance(far, float | int) or not 0 < far < 1:
+            raise RequestError(f"a false accept rate lies between 0 and 1, got {far!r}")
+    return tuple(sorted({float(far) for far in fars}, reverse=True))
+
+
+def _noise_lines(root: _lists.Root, file: str | None) -> str:
+    return "" if file is None else _devkit_lists.read(root, _devkit_lists.find(root, file) or file)
+
+
+def _refinement(way: str | None) -> str:
+    return {None: "", "exclusion": "-refined"}.get(way, f"-refined_{way}")
+
+
+def _draw_name(draws: tuple[int, ...]) -> str:
+    return "-sets" if len(draws) > 1 else "" if draws == (1,) else f"-set{draws[0]}"
