@@ -1,6 +1,7 @@
 """Small list files of every protocol, and embeddings that know the people."""
 
 import atexit
+import json
 import shutil
 import tempfile
 from functools import cache
@@ -61,12 +62,28 @@ def bins_folder():
     return folder
 
 
+def devkit_lists(sizes=(20, 60, 150)):
+    """The MegaFace devkit's: probes with ids, and three draws of distractors; those of draw 2 are not nested."""
+    probes = [f"{person}/{person}_{number}.png" for person in PEOPLE[:6] for number in range(4)]
+    pool = [f"{user % 9}/{user}@N08/{number}_0.jpg" for user in range(34) for number in range(5)]
+    lists = {"probes.json": json.dumps({"path": probes, "id": [name.split("/")[0] for name in probes]}, indent=4)}
+    for draw in (1, 2, 3):
+        random = np.random.default_rng(draw)
+        order = random.permutation(len(pool))
+        for size in sizes:
+            order = random.permutation(len(pool)) if draw == 2 else order
+            lists[f"templatelists/drawn.json_{size}_{draw}"] = json.dumps({"path": [pool[row] for row in order[:size]]})
+    lists["facescrub_noises.txt"] = "# noisy\nPerson_00_2.png\nPerson_03_0.png\nPerson_03_1.png\nPerson_77_1.png\n"
+    lists["megaface_noises.txt"] = "\n".join(f"{row}\t{name}" for row, name in enumerate(pool[::7]))
+    return lists
+
+
 LISTS = {
     "bins": bins_folder,
     "pairs": {"pairs.csv": csv_pairs().replace("image1,image2", "first,second")},
     "lfw": {"pairs.txt": lfw_pairs()},
     "ytf": ytf_lists(),
-    "megaface": {"probes.txt": faces(PEOPLE[:6], 4), "distractors.txt": faces(PEOPLE[6:], 5)},
+    "megaface": {"probes.txt": faces(PEOPLE[:6], 4), "distractors.txt": faces(PEOPLE[6:], 5), **devkit_lists()},
     "heldout": {"images.txt": faces(PEOPLE[:24], 3)},
     "retrieval": {"images.txt": faces(PEOPLE[:24], 3) + "\n" + faces(PEOPLE[24:30], 1)},
 }

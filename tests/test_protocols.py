@@ -19,6 +19,9 @@ VARIANTS = [(name, {}) for name in protocols.names()] + [
     ("megaface", {"sizes": [7, 50]}),
     ("bins", {"files": "two.bin", "convention": "insightface"}),
     ("pairs", {"people": "unknown", "convention": "insightface"}),
+    ("megaface", {"probes": "probes.json", "distractors": "drawn.json", "sizes": [20, 150]}),
+    ("megaface", {"probes": "probes.json", "distractors": "drawn.json", "sizes": [20, 150], "set": "all"}),
+    ("megaface", {"probes": "probes.json", "distractors": "drawn.json", "sizes": [60, 150], "refined": "exclusion"}),
 ]
 
 
@@ -67,14 +70,7 @@ def test_the_same_embeddings_give_the_same_figures(protocol):
 def make_again(protocol):
     if isinstance(protocol, Heldout):
         return Heldout(protocol.images, protocol.people)
-    name = protocol.spec["protocol"]
-    options = {key: protocol.spec[key] for key in ("aggregation", "convention") if key in protocol.spec}
-    options |= {"files": [f"{file['name']}.bin" for file in protocol.spec["files"]]} if name == "bins" else {}
-    options |= {"people": "unknown"} if name == "pairs" and not protocol.named else {}
-    options |= {"sizes": protocol.sizes} if name == "megaface" else {}
-    again = make(name, **options)
-    assert again.hash == protocol.hash
-    return again
+    return next(again for name, options in VARIANTS if (again := make(name, **options)).hash == protocol.hash)
 
 
 def test_lengths_and_rotations_do_not_matter(protocol):

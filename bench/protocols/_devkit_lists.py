@@ -33,6 +33,7 @@ LARGEST = 1 << 28  # bytes of a list, unpacked: the devkit's million of paths ha
 
 _FLOAT = r"-?\d+(?:\.\d+)?"
 _FACE = re.compile(rf"(\S+)\s+((?:{_FLOAT},){{3}}{_FLOAT})\s+((?:{_FLOAT},){{211}}{_FLOAT})")
+_BAD_ID = re.compile(r"[\x00-\x1f\ud800-\udfff]|^$")
 _BAD = re.compile(r"[\x00-\x1f\ud800-\udfff]|^/|/$|^$|(?:^|/)\.\.(?:/|$)")
 
 
@@ -80,7 +81,7 @@ def listing(root: _lists.Root, file: str, instead: str = "") -> Listing:
         RequestError: no such file, or it has none of these forms (with the line or the place).
     """
     text = read(root, file, instead)
-    if text.lstrip()[:1] == "{":
+    if text.lstrip()[:1] in ("{", "["):
         return _from_json(text, file)
     names = _lists.lines(text)
     if names and (found := [_FACE.fullmatch(line) for line in names])[0]:
@@ -140,7 +141,8 @@ def galleries(
         if not found[number]:
             raise RequestError(f"no list {stem or DISTRACTORS}_<size>_{number} in {_said(root)}: check root and set")
     if len({tuple(lists) for lists in found.values()}) > 1:
-        raise RequestError(f"the sets have lists of other sizes ({ {n: list(found[n]) for n in found} }): give sizes")
+        said = "; ".join(f"{number}: {', '.join(map(str, lists))}" for number, lists in found.items())
+        raise RequestError(f"the sets have lists of other sizes ({said}): give sizes that all of them have")
     return found
 
 
@@ -150,12 +152,9 @@ def _from_json(text: str, where: str) -> Listing:
         return _from_landmarks(columns, where)
     names = columns["path"]
     if strange := [name for name in names if not isinstance(name, str) or _BAD.search(name)]:
-        raise RequestError(f"{where}: {strange[0]!r} is no relative path of an image")
+        raise RequestError(f"{where}: {str(strange[0])[:80]!r} is no relative path of an image")
     unique = _lists.unique([name for name in names if isinstance(name, str)], where)
-    people = _people(unique, columns.get("id"), where)
-    if "" in people:
-        raise RequestError(f"image {unique[people.index('')]!r} of {where} has an empty id")
-    return Listing(unique, people)
+    return Listing(unique, _people(unique, columns.get("id"), where))
 
 
 def _people(names: Sequence[str], ids: Sequence[_flat_json.Value] | None, where: str) -> tuple[str, ...]:
@@ -168,8 +167,10 @@ def _people(names: Sequence[str], ids: Sequence[_flat_json.Value] | None, where:
         return folders
     if len(ids) != len(names):
         raise RequestError(f"{where} has {len(names):,} paths and {len(ids):,} ids: one id belongs to each path")
+    if strange := [name for name in ids if _BAD_ID.search(str(name))]:
+        raise RequestError(f"{where}: {str(strange[0])[:80]!r} is no id of a person")
     pairs = set(zip(folders, ids, strict=True))
-    same = len(pairs) == len(set(folders)) == len(set(ids))
+    same = len(pairs) == len(set(folders)) == len(set(ids)) and all("/" in name for name in names)
     return folders if same else tuple(map(str, ids))
 
 

@@ -14,6 +14,7 @@ Value = str | int | float
 MOST = 4_000_000  # entries of all lists together
 
 _SPACE = r"[ \t\n\r]*"
+_START = re.compile(rf"{_SPACE}\{{")
 _STRING = r'"[^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*"'
 _NUMBER = r"-?(?:0|[1-9][0-9]{0,39})(?:\.[0-9]{1,40})?(?:[eE][-+]?[0-9]{1,4})?"
 _KEY = re.compile(rf"{_SPACE}({_STRING}){_SPACE}:{_SPACE}\[{_SPACE}(\])?")
@@ -26,14 +27,17 @@ def read(text: str, where: str) -> dict[str, list[Value]]:
     """Each key's list.
 
     Args:
-        text: begins, after spaces, with `{`.
+        text: the json.
         where: the file, for the error's sentence.
 
     Raises:
         RequestError: anything but flat lists of strings and numbers (with the line), or more than `MOST` entries.
     """
     found: dict[str, list[Value]] = {}
-    at, entries = text.index("{") + 1, 0
+    start = _START.match(text)
+    if start is None:
+        raise _strange(text, 0, where)
+    at, entries = start.end(), 0
     empty = _EMPTY.match(text, at)
     at, mark = (empty.end(), "}") if empty else (at, ",")
     while mark == ",":
@@ -84,6 +88,7 @@ def _string(token: str, where: str) -> str:
 
 
 def _strange(text: str, at: int, where: str) -> RequestError:
+    at += len(text[at : at + 200]) - len(text[at : at + 200].lstrip())
     line = text.count("\n", 0, at) + 1
     return RequestError(
         f"{where} line {line}: expected a json object of flat lists as the devkit has them, "
