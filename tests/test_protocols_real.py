@@ -10,6 +10,7 @@ from bench import protocols
 
 DATA = Path(os.environ.get("FACEBENCH_DATA") or Path(__file__).parents[1] / "../shared/data").resolve()
 LFW = ["lfw_view2_aligned112.zip", "lfw_rest_aligned112.zip"]
+FACESCRUB = "protocols/facescrub_face_info.txt.gz"
 pytestmark = pytest.mark.skipif(
     not (DATA / LFW[0]).exists(), reason=f"no real data at {DATA}: set FACEBENCH_DATA to the folder that holds {LFW[0]}"
 )
@@ -89,3 +90,61 @@ def test_uncapped_megaface_of_lfw_is_one_mans_figure_and_marked():
     assert answer.counts["trials"] == 478_966
     assert answer.counts["largest_identity_share"] == pytest.approx(0.585, abs=5e-4)
     assert "2.8 effective identities, the largest has 58.5% of the trials" in answer.marks["megaface/rank1"]
+
+
+def pixels(trees, names, size=16):
+    """Embeddings of sorts: small grey pictures, less their mean."""
+    from PIL import Image
+
+    from bench.files import FileImages, Tree
+
+    source = FileImages([("", Tree(DATA / tree)) for tree in trees])
+    rows = [np.asarray(Image.fromarray(image).convert("L").resize((size, size))) for image in source.images(names)]
+    flat = np.stack(rows).reshape(len(rows), -1).astype(np.float32)
+    return flat - flat.mean(axis=1, keepdims=True)
+
+
+def test_megaface_of_cfp_people_falls_with_the_lfw_distractors(tmp_path):
+    from bench.files import Tree
+
+    cfp = "cfp_train400_aligned112.zip"
+    frontal = [
+        name for name in Tree(DATA / cfp).files() if name[4:] in ("frontal/01.jpg", "frontal/02.jpg", "frontal/03.jpg")
+    ]
+    distractors = [name for name in Tree(DATA / LFW[1]).files() if name.endswith(".jpg")]
+    (tmp_path / "probes.txt").write_text("\n".join(frontal))
+    (tmp_path / "distractors.txt").write_text("\n".join(distractors))
+    trees = [cfp, LFW[1]]
+    protocol = protocols.create(
+        "megaface", root=tmp_path, probes="probes.txt", distractors="distractors.txt", sizes=[10, 100, 1_000],
+        images=[DATA / tree for tree in trees],
+        exclude=str(DATA / cfp / "identities.csv:lfw_name_match"),
+    )  # fmt: skip
+    assert protocol.sizes == (10, 100, 1_000, 5_532) and len(set(protocol.people[: protocol.probes])) == 400 - 156
+    answer = protocol.score(pixels(trees, protocol.images))
+    rates = answer.curves["distractors"]["rank1"]
+    assert rates == sorted(rates, reverse=True) and 0.9 > rates[0] > 1.2 * rates[-1] > 0.05
+    assert rates[-1] == answer.metrics["megaface/rank1"] and answer.counts["trials"] == 244 * 3 * 2
+
+
+def test_megaface_of_facescrubs_probes_with_lfw_people_as_distractors(tmp_path):
+    from bench.files import Tree
+    from bench.overlap import _plain
+    from bench.protocols import _devkit_lists
+
+    listed = _devkit_lists.listing(DATA, FACESCRUB)
+    known = {_plain(person) for person in listed.people}
+    others = [name for tree in LFW for name in Tree(DATA / tree).files() if name.endswith(".jpg")]
+    others = [name for name in others if _plain(name.split("/")[0]) not in known]
+    (tmp_path / "distractors.txt").write_text("\n".join(others))
+    protocol = protocols.create("megaface", root=tmp_path, probes=str(DATA / FACESCRUB), sizes=[10, 100, 1_000])
+    answer = protocol.score(noisy(protocol, noise=1.2))
+    assert (answer.counts["probes"], answer.counts["probe_identities"]) == (3_530, 80)
+    assert answer.counts["distractors"] == len(others) > 12_000
+    each = np.unique(protocol.people[: protocol.probes], return_counts=True)[1]
+    weight = each * (each - 1)
+    assert answer.counts["trials"] == weight.sum() == 153_634
+    assert answer.counts["effective_identities"] == pytest.approx(weight.sum() ** 2 / np.sum(weight**2))
+    rates = answer.curves["distractors"]["rank1"]
+    assert rates == sorted(rates, reverse=True) and rates[0] > rates[-1] > 0.1
+    assert answer.undefined == {} and "megaface/tar_at_far_1e-6" in answer.metrics
