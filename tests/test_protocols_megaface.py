@@ -229,6 +229,17 @@ def test_lists_of_ones_own_are_refined_too():
     assert raw.spec == {key: value for key, value in protocol.spec.items() if key != "refined"}
 
 
+def test_a_noisy_probe_is_put_in_its_persons_place_and_a_little_aside():
+    protocol = make("megaface", **DEVKIT, refined="insightface", noise_seed=3)
+    rows = embed(protocol)
+    expected = as_insightface_refines(protocol, rows, seed=3)[:24, :-1]
+    found = protocol.noise.replaced(rows[:24].astype(np.float32), protocol.owner)
+    assert found / np.linalg.norm(found, axis=1, keepdims=True) == pytest.approx(expected, abs=1e-6)
+    other = make("megaface", **DEVKIT, refined="insightface", noise_seed=4).noise.replaced(rows[:24], protocol.owner)
+    aside = np.abs(other - protocol.noise.replaced(rows[:24], protocol.owner)).max(axis=1)
+    assert (aside[protocol.noise.probes] > 1e-4).all() and (aside[~protocol.noise.probes] == 0).all()
+
+
 def test_another_scorer_sees_vectors_of_the_same_size():
     protocol = make("megaface", **DEVKIT, refined="insightface")
     rows = embed(protocol) * 40
@@ -347,6 +358,9 @@ def test_the_devkits_probe_lists_have_the_devkits_counts(tmp_path, name, images,
     )
     assert protocol.people[1] == ("1" if name == "fgnet" else "Celebrity 1")
     assert protocol.fars[-1] == 1e-9
+    (tmp_path / "mine.txt").write_text("a/1.jpg\na/2.jpg")
+    mixed = protocols.create("megaface", root=tmp_path, probes=name, distractors="mine.txt")
+    assert mixed.images == (*protocol.images[:images], "a/1.jpg", "a/2.jpg")
     file.write_text(json.dumps({"path": names[:-1], "id": [n % people for n in range(images - 1)]}))
     with pytest.raises(
         RequestError, match=f"lists {images - 1:,} images of {people} people, and {name} has {images:,}"

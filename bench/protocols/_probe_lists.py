@@ -57,8 +57,7 @@ def from_devkit(
 ) -> Lists:
     """The devkit's lists; see `megaface.load`."""
     name = probes or "facescrub"
-    first = _devkit_lists.official(root, name) if name in _devkit_lists.OFFICIAL else _listing(root, name)
-    first = _without(first, left_out)
+    first = _without(_probes(root, name), left_out)
     found = _devkit_lists.galleries(root, distractors, sizes, draws, challenge)
     galleries = {
         draw: {size: _without(made, left_out) for size, made in lists.items()} for draw, lists in found.items()
@@ -81,8 +80,8 @@ def from_devkit(
 
 
 def own(root: _lists.Root, probes: str | None, distractors: str | None) -> tuple[Listing, Listing]:
-    """Two lists of one's own."""
-    return _listing(root, probes or "probes.txt"), _listing(root, distractors or "distractors.txt")
+    """Distractors of one's own, with probes of one's own or the devkit's."""
+    return _probes(root, probes or "probes.txt"), _listing(root, distractors or "distractors.txt")
 
 
 def split(
@@ -176,6 +175,10 @@ def _joined(
     people = first.people + second.people
     check(people, len(first.names), sets)
     return Lists(names, people, len(first.names), sets, sizes, seed, dict(spec), name)
+
+
+def _probes(root: _lists.Root, name: str) -> Listing:
+    return _devkit_lists.official(root, name) if name in _devkit_lists.OFFICIAL else _listing(root, name)
 
 
 def _listing(root: _lists.Root, file: str) -> Listing:
