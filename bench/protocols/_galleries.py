@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -110,17 +109,3 @@ def searched(
     better = {size: found.better[stop] if stop else none for size, stop in chain.stops}
     above = {size: found.above[stop] if stop else none for size, stop in chain.stops}
     return replace(found, better=better, above=above, impostors=np.bincount(clusters) * total)
-
-
-def once(prepare: Callable[[np.ndarray], Rows]) -> Callable[[np.ndarray], Rows]:
-    """`prepare` that does the work on an array once, however often it is asked for the same one."""
-    known: list[tuple[Any, Rows]] = []
-
-    def remembered(embeddings: np.ndarray) -> Rows:
-        for array, rows in known:
-            if array is embeddings:
-                return rows
-        known.append((embeddings, prepare(embeddings)))
-        return known[-1][1]
-
-    return remembered

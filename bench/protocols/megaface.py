@@ -22,7 +22,7 @@ import numpy as np
 from bench.errors import RequestError
 from bench.metrics import person_clusters
 from bench.protocols import _devkit_lists, _gallery_figures, _lists, _noise, _pairs, _partial, _probe_lists
-from bench.protocols._galleries import Set, drawn, once, searched
+from bench.protocols._galleries import Set, drawn, searched
 from bench.protocols._gallery_figures import DEPTH, RANKS
 from bench.scorers import COSINE, Scorer
 from bench.scores import Scores
@@ -99,7 +99,7 @@ class Megaface:
         probes, distractors = array[: self.probes][self._searched], array[self.probes :]
         if self.noise and self.noise.changes_features:
             probes = self.noise.replaced(probes, self.owner)
-        prepare = once((scorer or COSINE).prepare)
+        prepare = (scorer or COSINE).prepare
         parts = {part.label: self._figures(part, probes, distractors, prepare) for part in self.galleries}
         answer = _gallery_figures.together(parts) if len(parts) > 1 else next(iter(parts.values()))
         if self.noise:
