@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 LOWER_IS_BETTER = ("eer", "loss", "fnir", "fnmr", "frr", "far")
-SPREAD = ("_se", "_low", "_high")  # how the names end that say another figure's spread
+SPREAD = ("_se", "_sd", "_low", "_high")  # how the names end that say another figure's spread
 # The figure that stands for a protocol where the protocol names none: the first of these that it has.
 LEADING = ("accuracy", "rank1", "auc", "eer")
 

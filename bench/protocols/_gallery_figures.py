@@ -15,7 +15,7 @@ from bench.metrics import (
     macro_average,
     rate_at_far,
 )
-from bench.protocols import _pairs
+from bench.protocols import _pairs, _partial
 from bench.scores import Clusters, Scores
 
 RANKS = (1, 5, 10)
@@ -129,15 +129,17 @@ def _average(answer: Scores, key: str, parts: Mapping[str, Scores]) -> None:
     made |= {f"{figure}_set{label}{'_optimistic' if tied else ''}": value for label, value in known.items()}
     if not tied:
         made[f"{figure}_sd"] = statistics.stdev(known.values())
-        spread = [part.clusters.get(key) for part in parts.values()]
-        columns = [clusters.values for clusters in spread if clusters]
-        if len(columns) == len(parts):
-            means = tuple(math.fsum(column) / len(column) for column in zip(*columns, strict=True))
+        spread = {label: part.clusters[key] for label, part in parts.items() if key in part.clusters}
+        answer.clusters.update({f"{figure}_set{label}": clusters for label, clusters in spread.items()})
+        if len(spread) == len(parts):
+            columns = zip(*(clusters.values for clusters in spread.values()), strict=True)
+            means = tuple(math.fsum(column) / len(column) for column in columns)
             answer.clusters[key] = Clusters("jackknife", means)
     answer.metrics.update(made)
     marks = dict.fromkeys(part.marks[key] for part in parts.values() if key in part.marks)
     if marks:
-        answer.marks.update(dict.fromkeys(made, "; ".join(marks)))
+        figures = [name for name in made if not name.endswith(_partial.SPREAD)]
+        answer.marks.update(dict.fromkeys(figures, "; ".join(marks)))
 
 
 def _shown(depth: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from bench.protocols import _lists
 from bench.scores import Scores
 
 Spec = dict[str, Any]
-SPREAD = ("_se", "_low", "_high")  # how the names end that say another figure's spread
+SPREAD = ("_se", "_sd", "_low", "_high")  # how the names end that say another figure's spread
 
 
 def kept(protocol: str, images: Sequence[str], missing: Collection[str]) -> np.ndarray:
