@@ -288,3 +288,8 @@ def test_the_facescrub_lists_have_3530_images_of_80_people():
     assert boxes.names[0] == "Daniel_Radcliffe/Daniel_Radcliffe_14684.jpg"
     plain = [{"/".join(_noise._plain(name)) for name in found.names} for found in (boxes, points)]
     assert plain[0] == plain[1], "the two lists name the same images"
+
+
+@given(st.text(st.sampled_from("ab./\u00a0\n\ud800 \x7f"), max_size=6))
+def test_the_quick_look_at_a_name_misses_nothing(name):
+    assert _devkit_lists._is_bad(name) == (_devkit_lists._BAD.search(name) is not None)

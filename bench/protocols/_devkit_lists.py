@@ -151,10 +151,16 @@ def _from_json(text: str, where: str) -> Listing:
     if "path" not in columns:
         return _from_landmarks(columns, where)
     names = columns["path"]
-    if strange := [name for name in names if not isinstance(name, str) or _BAD.search(name)]:
+    if strange := [name for name in names if not isinstance(name, str) or _is_bad(name)]:
         raise RequestError(f"{where}: {str(strange[0])[:80]!r} is no relative path of an image")
     unique = _lists.unique([name for name in names if isinstance(name, str)], where)
     return Listing(unique, _people(unique, columns.get("id"), where))
+
+
+def _is_bad(name: str) -> bool:
+    """Whether a name is no relative path. (The first test passes nearly all of a million names, and costs little.)"""
+    fine = name.isprintable() and ".." not in name and name[:1] not in ("", "/") and name[-1] != "/"
+    return not fine and _BAD.search(name) is not None
 
 
 def _people(names: Sequence[str], ids: Sequence[_flat_json.Value] | None, where: str) -> tuple[str, ...]:
