@@ -52,6 +52,10 @@ def test_the_figures_of_all_sets_are_their_mean_and_spread():
     assert answer.clusters["megaface-sets/rank1"].values == pytest.approx([mean(column) for column in left])
     assert answer.curves["cmc_set2"] == parts[1].curves["cmc"] and answer.curves["cmc"] == parts[0].curves["cmc"]
     assert answer.raw["rank1"].mean() == pytest.approx(answer.metrics["megaface-sets/rank1"])
+    for draw, part in zip((1, 2, 3), parts, strict=True):
+        key = f"{alone[draw - 1].name}/tar_at_far_1e-3"
+        assert answer.marks[f"megaface-sets/tar_at_far_1e-3_set{draw}"] == part.marks[key]
+        assert part.marks[key] in answer.marks["megaface-sets/tar_at_far_1e-3"]
     assert answer.counts["sets"] == 3 and answer.counts["distractors"] == 150
     assert len({protocol.hash for protocol in (*alone, both)}) == 4
 

@@ -15,7 +15,7 @@ from bench.metrics import (
     macro_average,
     rate_at_far,
 )
-from bench.protocols import _pairs, _partial
+from bench.protocols import _pairs
 from bench.scores import Clusters, Scores
 
 RANKS = (1, 5, 10)
@@ -126,7 +126,14 @@ def _average(answer: Scores, key: str, parts: Mapping[str, Scores]) -> None:
         answer.undefined[key] = f"undefined in {len(parts) - len(known)} of {len(parts)} sets of distractors"
         return
     made = {key: math.fsum(known.values()) / len(known)}
-    made |= {f"{figure}_set{label}{'_optimistic' if tied else ''}": value for label, value in known.items()}
+    marks = {label: part.marks[key] for label, part in parts.items() if key in part.marks}
+    if marks:
+        answer.marks[key] = "; ".join(dict.fromkeys(marks.values()))
+    for label, value in known.items():
+        name = f"{figure}_set{label}{'_optimistic' if tied else ''}"
+        made[name] = value
+        if label in marks:
+            answer.marks[name] = marks[label]
     if not tied:
         made[f"{figure}_sd"] = statistics.stdev(known.values())
         spread = {label: part.clusters[key] for label, part in parts.items() if key in part.clusters}
@@ -136,10 +143,6 @@ def _average(answer: Scores, key: str, parts: Mapping[str, Scores]) -> None:
             means = tuple(math.fsum(column) / len(column) for column in columns)
             answer.clusters[key] = Clusters("jackknife", means)
     answer.metrics.update(made)
-    marks = dict.fromkeys(part.marks[key] for part in parts.values() if key in part.marks)
-    if marks:
-        figures = [name for name in made if not name.endswith(_partial.SPREAD)]
-        answer.marks.update(dict.fromkeys(figures, "; ".join(marks)))
 
 
 def _shown(depth: int) -> np.ndarray:
