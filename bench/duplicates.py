@@ -83,7 +83,8 @@ class Overlap:
                 f"contaminated is by identity or image, of kinds {', '.join(KINDS)}; got {by!r}, {sorted(kinds)}"
             )
         images = {match.test for match in self.matches if match.kind in kinds}
-        people = set(self._concerned(kinds)) if by == "identity" else images & set(self.test.identities)
+        # A match of identities stands there by their names, so `images` holds these too.
+        people = set(self._concerned(kinds)) if by == "identity" else images
         names, labels = self.test.names, self.test.labels
         whose = [self.test.identities[label] for label in labels]
         return tuple(name for name, who in zip(names, whose, strict=True) if who in people or name in images)

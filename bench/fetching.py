@@ -172,10 +172,9 @@ def _lfw(hidden: Path, funneled: bool) -> Path:
 
     home = hidden / "lfw_home"
     images, archive = (home / "lfw_funneled", "lfw-funneled.tgz") if funneled else (home / "lfw", "lfw.tgz")
+    # Unpacking was interrupted if both are there: the archive goes when it is done. scikit-learn does not look.
     if (home / archive).exists() and images.exists():
-        shutil.rmtree(
-            images
-        )  # unpacking was interrupted: the archive goes when it is done, and scikit-learn does not look
+        shutil.rmtree(images)
     try:
         # Nobody has so many photographs: the files come, and no image is decoded.
         fetch_lfw_people(data_home=hidden, funneled=funneled, min_faces_per_person=10**6, n_retries=1, delay=0.5)

@@ -149,6 +149,10 @@ def test_antialiasing_averages_the_blocks_of_a_large_picture():
     smooth = crop(image, move, "112x112", antialias=True).astype(float)
     blocks = fine.reshape(112, 4, 112, 4, 1).mean((1, 3))
     np.testing.assert_allclose(smooth, blocks, atol=0.51)
+    moved_on = similarity(points + np.array([60, 44]), TEMPLATE)
+    elsewhere = np.zeros((600, 700, 1), np.uint8)
+    elsewhere[44 : 44 + 448, 60 : 60 + 448] = image
+    np.testing.assert_array_equal(crop(elsewhere, moved_on, "112x112", antialias=True), smooth)
     rough = crop(image, move, "112x112").astype(float)
     assert rough.std() > 1.7 * smooth.std()
     small = similarity((TEMPLATE + 0.5) * 1.5 - 0.5, TEMPLATE)
