@@ -7,7 +7,16 @@ from functools import cached_property
 import numpy as np
 
 from bench.errors import RequestError
-from bench.metrics import Rate, Sorted, far_name, fold_accuracy, jackknife_verification, pair_clusters, rate_at_far
+from bench.metrics import (
+    FoldAccuracy,
+    Rate,
+    Sorted,
+    far_name,
+    fold_accuracy,
+    jackknife_verification,
+    pair_clusters,
+    rate_at_far,
+)
 from bench.metrics.similarity import Rows, blocks
 from bench.protocols import _partial
 from bench.scorers import COSINE, Scorer
@@ -125,7 +134,11 @@ def prepared(embeddings: np.ndarray, images: Sequence[str], protocol: str, score
 
 def accuracy(name: str, scores: np.ndarray, pairs: Pairs) -> Scores:
     """`accuracy` and `accuracy_se` with the threshold of each fold chosen on the others."""
-    found = fold_accuracy(scores, pairs.same, pairs.folds)
+    return folded(name, fold_accuracy(scores, pairs.same, pairs.folds), pairs)
+
+
+def folded(name: str, found: FoldAccuracy, pairs: Pairs) -> Scores:
+    """The figures of an accuracy fold by fold."""
     metrics = {f"{name}/accuracy": found.mean, f"{name}/accuracy_se": found.standard_error}
     clusters = {f"{name}/accuracy": Clusters("folds", tuple(found.accuracies.tolist()))}
     marks = {}
