@@ -78,12 +78,25 @@ def devkit_lists(sizes=(20, 60, 150)):
     return lists
 
 
+def identification():
+    """Two gallery images of most people, one that is a probe as well, and probes of people who are not in the gallery."""
+    images = {person: [f"{person}/{number}.jpg" for number in range(5)] for person in PEOPLE[:40]}
+    gallery = [name for person in PEOPLE[:24] for name in images[person][: 1 + (person != PEOPLE[0])]]
+    probe = [name for person in PEOPLE[:24] for name in images[person][1:3]]
+    probe += [name for person in PEOPLE[24:] for name in images[person][:4]]
+    label = {person: number for number, person in enumerate(PEOPLE)}
+    index = {name: number for number, name in enumerate(sorted({*gallery, *probe}, reverse=True))}
+    lines = [[f"{name} {index[name]} {label[name.split('/')[0]]}" for name in side] for side in (gallery, probe)]
+    return {"test_ident_gallery.txt": "\n".join(lines[0]), "test_ident_probe.txt": "\n".join(lines[1])}
+
+
 LISTS = {
     "bins": bins_folder,
     "pairs": {"pairs.csv": csv_pairs().replace("image1,image2", "first,second")},
     "lfw": {"pairs.txt": lfw_pairs()},
     "ytf": ytf_lists(),
     "megaface": {"probes.txt": faces(PEOPLE[:6], 4), "distractors.txt": faces(PEOPLE[6:], 5), **devkit_lists()},
+    "rank_k": identification(),
     "heldout": {"images.txt": faces(PEOPLE[:24], 3)},
     "retrieval": {"images.txt": faces(PEOPLE[:24], 3) + "\n" + faces(PEOPLE[24:30], 1)},
 }

@@ -25,6 +25,7 @@ VARIANTS = [(name, {}) for name in protocols.names()] + [
     ("lfw", {"convention": "sphereface"}),
     ("lfw", {"convention": "insightface"}),
     ("lfw", {"convention": "all_pairs"}),
+    ("rank_k", {"count": "images"}),
 ]
 
 

@@ -163,7 +163,7 @@ def test_two_trees_are_told_apart_by_name(tmp_path):
             path.touch()
     assert protocols.create("lfw", root=tmp_path, images=["lfw-deepfunneled"]).images[0].endswith(".png")
     with pytest.raises(
-        RequestError, match=r"'Person_00/Person_00_0001' is there twice, as lfw.* and lfw.*: name one tree"
+        RequestError, match=r"'Person_00/Person_00_0001' is there twice, one of them as lfw.*: name one tree"
     ):
         protocols.create("lfw", root=tmp_path, images=["."])
 

@@ -135,8 +135,8 @@ def located(
 ) -> tuple[list[str], list[str]]:
     """The images `NAME/NAME_0001.jpg` as they are on the disk, whatever their suffix; and those that are missing.
 
-    An image is known by the last two parts of its path, so that a folder or an archive may hold the tree below one more
-    folder (`lfw/NAME/...`).
+    An image is known by the last parts of its path, so that a folder or an archive may hold the tree below one more folder
+    (`lfw/NAME/...`).
 
     Args:
         images: folders or archives that must hold every image. Without them the one folder of `TREES` below `root`
@@ -146,25 +146,26 @@ def located(
         RequestError: an image is missing, or is there twice.
     """
     wanted = {_stem(name): name for name in names}
+    if len(wanted) != len(names):
+        stem = next(_stem(name) for name in names if wanted[_stem(name)] != name)
+        raise RequestError(f"{where} name {stem!r} with two suffixes: list each image once")
     listed = _lists.images(root, images) if images is not None else _own_tree(root)
     if listed is None:
         return list(names), []
+    depth = 1 + max(name.count("/") for name in names)
     there: dict[str, str] = {}
     for path in listed:
-        stem = _stem("/".join(path.split("/")[-2:]))
-        if stem in wanted and stem in there:
-            raise RequestError(
-                f"image {stem!r} is there twice, as {there[stem]} and {path}: name one tree as images=[...]"
-            )
-        there[stem] = path
+        end = "/".join(path.split("/")[-depth:])
+        if (stem := _stem(end)) in wanted and stem in there:
+            raise RequestError(f"image {stem!r} is there twice, one of them as {path}: name one tree as images=[...]")
+        there[stem] = end
     missing = [name for stem, name in wanted.items() if stem not in there]
     if missing and images is not None and not allow_missing:
         raise RequestError(
             f"{len(missing)} of the {len(names):,} images of {where} are missing, the first is {_stem(missing[0])!r}: "
             f"{_lists.ADVICE}"
         )
-    found = {stem: "/".join(there[stem].split("/")[-2:]) if stem in there else name for stem, name in wanted.items()}
-    return list(found.values()), missing if allow_missing else []
+    return [there.get(stem, name) for stem, name in wanted.items()], missing if allow_missing else []
 
 
 def _own_tree(root: _lists.Root) -> list[str] | None:
