@@ -90,12 +90,29 @@ def identification():
     return {"test_ident_gallery.txt": "\n".join(lines[0]), "test_ident_probe.txt": "\n".join(lines[1])}
 
 
+def blufr(trials=4):
+    """The toolkit's text files: 40 people with one to four images, of whom ten are left for training in each trial."""
+    people = [name for place, name in enumerate(PEOPLE) for _ in range(1 + place % 4)]
+    files = [f"{name}_{1 + people[:place].count(name):04d}.jpg" for place, name in enumerate(people)]
+    sets = {"test": [str(trials)], "gallery": [str(trials)], "probe": [str(trials)]}
+    for trial in range(trials):
+        test = [row for row, name in enumerate(people) if (PEOPLE.index(name) + trial) % 4 or name == PEOPLE[0]]
+        gallery = [row for row in test if files[row].endswith("_0002.jpg") and PEOPLE.index(people[row]) < 24]
+        probe = [row for row in test if row not in gallery]
+        for part, rows in (("test", test), ("gallery", gallery), ("probe", probe)):
+            sets[part] += [str(len(rows)), *(f"{row + 1}, {files[row]}" for row in rows)]
+    lists = {f"{part}_set.txt": "\n".join(lines) for part, lines in sets.items()}
+    labels = "\n".join(str(1 + PEOPLE.index(name)) for name in people)
+    return {"image_list.txt": "\n".join(files), "labels.txt": labels, **lists}
+
+
 LISTS = {
     "bins": bins_folder,
     "pairs": {"pairs.csv": csv_pairs().replace("image1,image2", "first,second")},
     "lfw": {"pairs.txt": lfw_pairs()},
     "ytf": ytf_lists(),
     "megaface": {"probes.txt": faces(PEOPLE[:6], 4), "distractors.txt": faces(PEOPLE[6:], 5), **devkit_lists()},
+    "lfw_blufr": blufr(),
     "rank_k": identification(),
     "heldout": {"images.txt": faces(PEOPLE[:24], 3)},
     "retrieval": {"images.txt": faces(PEOPLE[:24], 3) + "\n" + faces(PEOPLE[24:30], 1)},

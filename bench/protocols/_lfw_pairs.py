@@ -91,6 +91,17 @@ def parse_people(text: str, where: str) -> People:
     return found
 
 
+def parse_names(text: str, where: str) -> dict[str, int]:
+    """How many images each person has: a line `name images` each, as LFW's `lfw-names.txt`.
+
+    Raises:
+        RequestError: anything else, with the number of the line.
+    """
+    if not (people := _people_of(_numbered(text), where)):
+        raise RequestError(f"{where} lists nobody: expected a line `NAME images` each")
+    return people
+
+
 def _people_of(lines: _Numbered, where: str) -> dict[str, int]:
     people: dict[str, int] = {}
     for number, fields in lines:
