@@ -36,7 +36,7 @@ def brought_in(code):
         ("import losses; losses.create('lmcl', 3, 2)", {"torch", "numpy"}),
         ("from losses import CenterLoss", {"torch", "numpy"}),
         ("import bench.protocols; bench.protocols.names()", {"numpy"}),
-        ("from bench.protocols import lfw, ytf, megaface, heldout", {"numpy"}),
+        ("from bench.protocols import lfw, lfw_blufr, rank_k, ytf, megaface, heldout", {"numpy"}),
         ("import bench.metrics", {"numpy"}),
         ("import bench.datasets, bench.datasets.folder", {"numpy"}),
         ("import sweeps, reports", set()),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from made_up_lists import embed, ytf_lists
+from real_faces import DATA, needs_data
 
 from bench import protocols
 from bench.errors import RequestError
@@ -49,3 +50,31 @@ def test_the_first_100_frames_of_ytf_are_those_and_no_other():
     assert mean.without({n for n, x in zip(mean.images, late, strict=True) if x}).score(rows[~late]).raw[
         "scores"
     ] == pytest.approx(first.score(rows).raw["scores"], abs=1e-11)
+
+
+@needs_data
+def test_the_official_splits_with_the_videos_that_are_here():
+    """5,000 pairs of 3,425 videos, 1,154 of them here: coverage is counted, and every figure is marked as partial."""
+    files = {"splits": "protocols/ytf_splits.txt.gz", "images": ["ytf_subset_aligned112.zip"]}
+    with pytest.raises(RequestError, match=r"of the 3,\d+ videos in protocols/ytf_splits.txt.gz have no frames"):
+        protocols.create("ytf", root=DATA, **files)
+    protocol = protocols.create("ytf", root=DATA, **files, allow_missing=True)
+    rows = np.random.default_rng(0).normal(size=(len(protocol.images), 16))
+    answer = protocol.score(rows)
+    counts = answer.counts
+    assert (counts["pairs"], counts["genuine"], counts["impostor"], counts["folds"]) == (1_426, 1_150, 276, 10)
+    assert counts["missing_pairs"] == 5_000 - 1_426
+    whole = counts["videos"] + counts["missing_videos"]
+    assert answer.marks["ytf/auc"].startswith(
+        f"partial: {counts['missing_videos']:,} of {whole:,} videos are missing, 3,574 of 5,000 pairs are missing"
+    )
+    assert set(answer.metrics) == {figure for figure in answer.marks if figure in answer.metrics}, "every figure"
+    assert all(words.startswith("partial: ") for words in answer.marks.values())
+    assert "unbalanced" in answer.undefined["ytf/accuracy"] and protocol.primary == "ytf/auc"
+    covered = protocols.create(
+        "ytf", root=DATA, splits="ytf_subset_aligned112.zip/splits_covered.csv", images=files["images"]
+    )
+    assert covered.images == protocol.images and covered.hash != protocol.hash
+    same = covered.score(rows)
+    assert same.metrics == answer.metrics and same.raw["scores"].tolist() == answer.raw["scores"].tolist()
+    assert not any("partial" in words for words in same.marks.values())
