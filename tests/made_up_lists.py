@@ -106,6 +106,17 @@ def blufr(trials=4):
     return {"image_list.txt": "\n".join(files), "labels.txt": labels, **lists}
 
 
+def blufr_trials(text):
+    """The sets of the toolkit's text files, by loops."""
+    found = []
+    for part in ("test", "gallery", "probe"):
+        lines = iter(text[f"{part}_set.txt"].splitlines())
+        found.append(
+            [[int(next(lines).split(",")[0]) - 1 for _ in range(int(next(lines)))] for _ in range(int(next(lines)))]
+        )
+    return list(zip(*found, strict=True))
+
+
 LISTS = {
     "bins": bins_folder,
     "pairs": {"pairs.csv": csv_pairs().replace("image1,image2", "first,second")},
