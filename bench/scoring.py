@@ -74,7 +74,7 @@ def _parts(spec: Mapping[str, Any]) -> tuple[Any, Callable[[], Source]]:
 def _source(root: Path, protocol: Any, images: Sequence[str] | None) -> Source:
     if images:
         paths = [path if path.is_absolute() else root / path for path in map(Path, images)]
-        return FileImages([("", Tree(places.data(path))) for path in paths])
+        return FileImages([("", Tree(places.data(path))) for path in paths], getattr(protocol, "depth", None))
     return images_below(root, protocol.images[0].count("/") + 1)
 
 

@@ -115,6 +115,8 @@ def test_a_row_of_zeros_points_nowhere_and_is_refused_with_its_image(protocol):
     with pytest.raises(RequestError, match=r"^2 of .* all zeros and point nowhere, the first is row 5 \(") as caught:
         protocol.score(rows)
     assert f"({protocol.images[5]})" in str(caught.value)
+    if protocol.name in ("lfw-sphereface", "lfw-insightface"):
+        return  # they are defined on cosines
     by_distance = protocol.score(rows, scorers.fit("l2"))
     assert protocol.primary in by_distance.metrics
 

@@ -23,7 +23,7 @@ def with_table(name, table=TABLE, **options):
     return protocols.create(name, root={**LISTS[name], "kinds.csv": table}, groups="kinds.csv", **options)
 
 
-@pytest.mark.parametrize("name", sorted(set(protocols.names()) - {"ijb"}))
+@pytest.mark.parametrize("name", sorted(set(protocols.names()) - {"lfw_blufr"}))
 def test_the_protocols_own_figures_stay_and_the_hash_says_the_table(name):
     plain, grouped = make(name), with_table(name)
     rows = embed(plain)
@@ -113,6 +113,14 @@ def test_without_some_images_the_figures_of_groups_are_partial_too():
 def test_a_wrong_table_is_refused_in_a_sentence(table, sentence):
     with pytest.raises(RequestError, match=sentence):
         with_table("lfw", table)
+
+
+def test_a_protocol_without_raw_comparisons_says_so():
+    protocol = with_table("lfw_blufr")
+    with pytest.raises(
+        RequestError, match="lfw-blufr gives no figures that can be told apart by groups: leave `groups` out"
+    ):
+        protocol.score(embed(protocol))
 
 
 def test_a_table_that_is_no_name_is_refused():

@@ -10,8 +10,9 @@ from real_faces import DATA, LFW, needs_data, pixels
 
 from bench import protocols, scorers
 from bench.errors import RequestError
+from bench.metrics.grid import grid_accuracy
 from bench.protocols import _lfw_pairs
-from bench.protocols._conventions import first_of_best, mean_of_best
+from bench.protocols._conventions import mean_of_best
 
 VIEW_1 = {"pairsDevTrain.txt": lfw_pairs(1, 4), "pairsDevTest.txt": lfw_pairs(1, 4).replace("Person_0", "Person_2")}
 
@@ -235,8 +236,9 @@ def test_ties_at_a_threshold_are_as_in_the_code_they_come_from():
     scores, same = np.array([0.2, 0.4, 0.4, 0.6]), np.array([False, True, False, True])
     # right decisions: 3 for each k / 10000 in [.2001, .3999] (the two at .4 and above accepted) and [.4001, .5999]
     assert mean_of_best(scores, same) == pytest.approx(0.4, abs=1e-15)
-    distances = np.array([0.5, 1.0, 1.0, 2.0])
-    assert first_of_best(distances, ~same) == np.arange(0, 4, 0.01)[51], "the first that accepts the pair at .5"
+    cosines = 1 - np.array([0.5, 1.0, 1.0, 2.0] * 2) / 2  # of distances .5, 1, 1, 2; two folds of the same pairs
+    found = grid_accuracy(cosines, np.tile(~same, 2), np.repeat([0, 1], 4))
+    assert found.thresholds.tolist() == [np.arange(0, 4, 0.01)[51]] * 2, "the first that accepts the pair at .5"
 
 
 # --- the real lists ---

@@ -10,12 +10,11 @@ They differ by up to 0.1 points on good networks. `sphereface` besides scores ot
 folds is subtracted first, so that its scores are not those of any other figure.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
 from bench.errors import RequestError
 from bench.metrics import FoldAccuracy, best_threshold
+from bench.metrics.grid import grid_accuracy
 from bench.metrics.similarity import DECIMALS, blocks, rounded
 from bench.protocols import _pairs
 from bench.scorers import COSINE, Scorer
@@ -23,9 +22,6 @@ from bench.scores import Clusters, Scores
 
 CONVENTIONS = ("standard", "sphereface", "insightface", "all_pairs")
 STEPS = 10_000  # of SphereFace's thresholds between 0 and 1
-GRID = np.arange(0, 4, 0.01)  # insightface's thresholds
-
-_Chosen = Callable[[np.ndarray, np.ndarray], float]
 
 
 def check(convention: str, folds: int) -> None:
@@ -65,7 +61,7 @@ def accuracy(
         found = sphereface(embeddings if scorer.pca is None else scorer.pca(embeddings), pairs)
     else:
         rows = scorer.prepare(embeddings)
-        found = insightface(rows.scores(pairs.first, rows, pairs.second), pairs.same, pairs.folds)
+        found = grid_accuracy(rows.scores(pairs.first, rows, pairs.second), pairs.same, pairs.folds)
     answer = _pairs.folded(name, found, pairs)
     answer.metrics[f"{name}/accuracy_std"] = float(np.std(found.accuracies))
     return answer
@@ -132,29 +128,6 @@ def _centred(rows: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     nothing = lengths <= 10.0**-DECIMALS * before
     return np.where(nothing[:, None], 0.0, rows), np.where(nothing, 0.0, lengths)
-
-
-def insightface(cosines: np.ndarray, same: np.ndarray, folds: np.ndarray) -> FoldAccuracy:
-    """insightface's and facenet's rule (`calculate_roc`) for rows of length 1, whose |a - b|^2 is 2 - 2 cos.
-
-    For each fold: t = the first of 0, .01 ... 3.99 with the most right decisions on the other folds; a pair is taken as
-    genuine iff |a - b|^2 < t.
-    """
-    distances = 2 - 2 * cosines
-    labels = np.unique(folds)
-    accuracies, thresholds = np.empty(len(labels)), np.empty(len(labels))
-    for place, label in enumerate(labels):
-        test = folds == label
-        thresholds[place] = first_of_best(distances[~test], same[~test])
-        accuracies[place] = np.mean((distances[test] < thresholds[place]) == same[test])
-    return FoldAccuracy(accuracies, thresholds)
-
-
-def first_of_best(distances: np.ndarray, same: np.ndarray) -> float:
-    """The first of insightface's 400 thresholds with the most right decisions."""
-    genuine, impostor = np.sort(distances[same]), np.sort(distances[~same])
-    accepted, wrongly = np.searchsorted(genuine, GRID, side="left"), np.searchsorted(impostor, GRID, side="left")
-    return float(GRID[np.argmax(accepted - wrongly)])
 
 
 def _optimistic(name: str, scores: np.ndarray, pairs: _pairs.Pairs) -> Scores:

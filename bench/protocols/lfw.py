@@ -63,7 +63,7 @@ class Lfw:
             RequestError: not (N, D), a number that is not finite, or a scorer that the convention is not defined on.
         """
         if self.convention != "standard":
-            array = _pairs.checked(embeddings, self.images, self.name)
+            array = _pairs.checked(embeddings, self.images, self.name, scorer)
             answer = _conventions.accuracy(self.convention, self.name, array, self.pairs, scorer)
             answer.counts.update({**self.pairs.counts, "images": len(self.images)})
             return _partial.marked(answer, self.spec)

@@ -188,11 +188,17 @@ class RankK:
     def _ranks(self, found: dict[str, np.ndarray]) -> Scores:
         better, above = (found[key][self._mated] for key in ("better", "above"))
         owners = self._owner[self.probes][self._mated]
-        raw = {"better": found["better"], "mate_scores": found["mate"], "identity": self._owner[self.probes]}
+        raw = {
+            "probe": self.probes[self._mated],
+            "better": found["better"],
+            "mate_scores": found["mate"],
+            "identity": self._owner[self.probes],
+        }
         answer = Scores({}, raw=raw)
         mark = Shares.of(owners).mark()
         for k in RANKS:
             key, hits = f"{self.name}/rank{k}", better < k
+            answer.raw[f"rank{k}"] = hits
             self._enter(answer, key, float(hits.mean()), jackknife_mean(hits, owners), mark)
             optimistic = float((above < k).mean())
             if optimistic != answer.metrics[key]:
