@@ -1,36 +1,21 @@
 """Image files in folders and archives, read without unpacking."""
 
 import hashlib
-import io
 import os
 import tarfile
 import weakref
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from bench import bounded, pictures
 from bench.errors import RequestError
 from bench.images import Unreadable
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"})
-
-# What a broken file raises, from the archive around it to the picture in it.
-_DAMAGED = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    KeyError,
-    EOFError,
-    RuntimeError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-)
 
 
 class Files(Protocol):
@@ -70,40 +55,30 @@ class Tree:
             found = {p.relative_to(self.path).as_posix(): (p.stat().st_size, p.stat().st_mtime_ns) for p in paths}
         return dict(sorted(found.items()))
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most: int = bounded.LIST) -> bytes:
         """The bytes of one file.
 
         Raises:
             KeyError: there is no such file.
+            RequestError: it holds more than `most` bytes.
         """
         archive = self._open()
         if isinstance(archive, zipfile.ZipFile):
-            return archive.read(name)
+            return bounded.zip_member(archive, name, most)
         if isinstance(archive, tarfile.TarFile):
-            file = archive.extractfile(self._members[name])
-            if file is None:
-                raise KeyError(name)
-            with file:
-                return file.read()
+            return bounded.tar_member(archive, self._members[name], most)
         path = self.path / name
         if not path.is_file():
             raise KeyError(name)
-        return path.read_bytes()
+        return bounded.file(path, most)
 
     def _open(self) -> zipfile.ZipFile | tarfile.TarFile | None:
         if self._archive is None and self.path.is_file():
-            try:
-                if zipfile.is_zipfile(self.path):
-                    self._archive = zipfile.ZipFile(self.path)
-                else:
-                    self._archive = tarfile.open(self.path)  # noqa: SIM115 (kept open for random access)
-                    members = (m for m in self._archive if m.isfile())
-                    self._members = {m.name.removeprefix("./"): m for m in members}
-            except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-                raise RequestError(
-                    f"{self.path} is neither a folder nor a readable .zip or .tar file ({error})"
-                ) from error
-            weakref.finalize(self, self._archive.close)
+            if zipfile.is_zipfile(self.path):
+                self._archive = bounded.opened_zip(self.path)
+            else:
+                self._archive, self._members = bounded.opened_tar(self.path)
+            weakref.finalize(self, bounded.close, self._archive)
         return self._archive
 
 
@@ -170,10 +145,8 @@ class FileImages:
 
 
 def _decode(name: str, tree: Files, path: str) -> np.ndarray | Unreadable:
-    from PIL import Image
-
     try:
-        with Image.open(io.BytesIO(tree.read(path))) as image:
-            return np.asarray(image.convert("RGB"))
-    except (*_DAMAGED, Image.DecompressionBombError) as error:
+        content = tree.read(path, bounded.PICTURE)
+    except bounded.DAMAGED as error:
         return Unreadable(name, str(error) or type(error).__name__)
+    return pictures.decode(name, content)

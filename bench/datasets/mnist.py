@@ -5,9 +5,10 @@ The official test images are the closed-set test. (Wen et al. 2016, Fig. 2, spea
 files hold 60K for training, and all of those asked for are used.)
 """
 
-import gzip
 import hashlib
+import math
 import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import places
+from bench import bounded, places
 from bench.datasets._classes import check_classes
 from bench.errors import RequestError
 from bench.images import Faces, Unreadable
@@ -104,13 +105,16 @@ def _file(root: Path, part: str, kind: str) -> Path:
 def _read(path: Path, magic: int) -> np.ndarray:
     """The array in an idx file: big-endian magic number, dimensions, then bytes."""
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        packed = bounded.file(path)
+        content = bounded.gunzip(packed, path) if path.suffix == ".gz" else packed
         found = struct.unpack(">I", content[:4])[0]
         depth = content[3]
         shape = struct.unpack(f">{depth}I", content[4 : 4 + 4 * depth])
         array = np.frombuffer(content, np.uint8, offset=4 + 4 * depth)
-        if found != magic or array.size != np.prod(shape):
+        if found != magic or array.size != math.prod(shape):
             raise ValueError(f"magic number {found}, shape {shape} and {array.size} bytes")
-    except (OSError, EOFError, ValueError, IndexError, struct.error) as error:
+    except RequestError:
+        raise
+    except (OSError, EOFError, ValueError, IndexError, struct.error, zlib.error) as error:
         raise RequestError(f"{path} is no idx file of MNIST ({error}): get it again") from error
     return array.reshape(shape)

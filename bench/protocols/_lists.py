@@ -1,7 +1,6 @@
 """The list files of a protocol, and the images that lie in folders and archives."""
 
 import csv
-import gzip
 import hashlib
 import io
 import json
@@ -10,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import bounded
 from bench.errors import RequestError
 from bench.files import Tree, is_image
 
@@ -38,14 +38,14 @@ def read(root: Root, file: str | Path, instead: str = "") -> str:
     path = Path(root) / file
     data = _bytes(path, instead)
     try:
-        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
+        return (bounded.gunzip(data, path) if path.suffix == ".gz" else data).decode("utf-8-sig")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise RequestError(f"{path} is no list: expected UTF-8 text, or such text packed by gzip ({error})") from error
 
 
 def _bytes(path: Path, instead: str) -> bytes:
     if path.is_file():
-        return path.read_bytes()
+        return bounded.file(path)
     for parent in path.parents:
         if parent.is_file():
             member = path.relative_to(parent).as_posix()
@@ -53,6 +53,10 @@ def _bytes(path: Path, instead: str) -> bytes:
                 return Tree(parent).read(member)
             except KeyError:
                 raise RequestError(f"no file {member!r} in {parent}: check the path of the protocol's list") from None
+            except RequestError:
+                raise
+            except bounded.DAMAGED as error:
+                raise RequestError(f"{member!r} in {parent} cannot be read ({error}): get the archive again") from error
     instead = instead and f", or give {instead}"
     raise RequestError(f"no list file at {path}: check the protocol's root and the name of the list{instead}")
 
