@@ -1,12 +1,11 @@
 """Any tree of image files whose first folder level is the identity: a folder, a .zip or a .tar, or several of them."""
 
-import csv
-import io
 from collections.abc import Sequence
 
 import numpy as np
 
-from bench import places
+from bench import bounded, places
+from bench.datasets._labelled import column, is_persons_name, split
 from bench.errors import RequestError
 from bench.files import FileImages, Tree, is_image
 from bench.images import Faces
@@ -40,15 +39,11 @@ def load(*, paths: Sequence[str], exclude: str | None = None, people: str | None
     for prefix, tree in prefixed.items():
         left_out |= {prefix + identity for identity in listed.get(prefix, {})}
         folders = {path.split("/")[0] for path in tree.files() if is_image(path) and "/" in path}
-        found = {i: named.get(prefix, {}).get(i, "") if people else _persons_name(i) for i in folders}
-        known |= {prefix + identity: name for identity, name in found.items() if name}
+        said = named.get(prefix, {}) if people else {i: i for i in folders if is_persons_name(i)}
+        known |= {prefix + identity: said[identity] for identity in folders if said.get(identity)}
     depth = 2 if len(trees) > 1 else 1
     source = FileImages(list(prefixed.items()))
     return _label(source, depth, left_out, known, min_images)
-
-
-def _persons_name(folder: str) -> str:
-    return folder if any(c.isalpha() for c in folder) and not any(c.isdigit() for c in folder) else ""
 
 
 def _label(source: FileImages, depth: int, left_out: set[str], known: dict[str, str], min_images: int) -> Faces:
@@ -71,27 +66,14 @@ def _columns(trees: dict[str, Tree], wanted: str | None) -> dict[str, dict[str, 
     """Prefix of a tree -> identity -> its value in a csv column, for the trees that the csv speaks of."""
     if wanted is None:
         return {}
-    file, _, column = wanted.rpartition(":")
-    if not file or not column:
-        raise RequestError(f"{wanted!r} names no csv column: expected FILE:COLUMN")
+    file, name = split(wanted)
     inside = {prefix: tree.read(file) for prefix, tree in trees.items() if file in tree.files()}
     if not inside:
         where = ", ".join(str(tree.path) for tree in trees.values())
         try:
-            inside = dict.fromkeys(trees, places.data(file).read_bytes())
+            inside = dict.fromkeys(trees, bounded.file(places.data(file)))
         except (RequestError, OSError) as error:
             raise RequestError(
                 f"no csv file {file!r}, neither in {where} nor as a data path: give FILE:COLUMN"
             ) from error
-    return {prefix: _column(text, file, column) for prefix, text in inside.items()}
-
-
-def _column(text: bytes, file: str, column: str) -> dict[str, str]:
-    """Identity -> its value; those without a value are left out."""
-    try:
-        rows = list(csv.DictReader(io.StringIO(text.decode("utf-8-sig"))))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise RequestError(f"{file} is no csv file in UTF-8 ({error}): save it as such") from error
-    if rows and column not in rows[0]:
-        raise RequestError(f"{file} has no column {column!r}; it has: {', '.join(rows[0])}")
-    return {next(iter(row.values())): row[column].strip() for row in rows if row[column] and row[column].strip()}
+    return {prefix: column(text, file, name) for prefix, text in inside.items()}
