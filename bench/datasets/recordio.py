@@ -138,7 +138,7 @@ def _read(source: Recordio) -> dict[str, np.ndarray]:
     if not len(keys):
         raise RequestError(f"{source.idx or rec} lists no records: expected a .rec file with its .idx")
     said = _records.described(rec, keys, offsets)
-    if source.idx is None and len(np.unique(said.ids)) == len(keys) and said.ids.max(initial=0) < 1 << 62:
+    if source.idx is None and len(np.unique(said.ids)) == len(keys) and said.ids.max() < 10**18:
         keys = said.ids.astype(np.int64)  # the numbers that MXNet's own tools write into the .idx as well
     shows = said.pictures > 0
     _check_count(rec, keys, said, int(shows.sum()))
