@@ -113,3 +113,10 @@ def shard(people, each, first=0):
     for number in range(first, first + people * each):
         yield f"{number:06d}.png", picture(number)[0]
         yield f"{number:06d}.cls", str((number - first) // each).encode()
+
+
+def write_mat(path, arrays, compressed=False):
+    from scipy.io import savemat
+
+    savemat(path, arrays, do_compression=compressed)
+    return path

@@ -35,6 +35,9 @@ class Table:
         Raises:
             RequestError: there is no such column, or it cannot be told which.
         """
+        return _careful(self.path, lambda: self._columns(image, label))
+
+    def _columns(self, image: str | None, label: str | None) -> tuple[str, str]:
         import pyarrow.types as kinds
 
         pictures = [field.name for field in self.schema if _shows(field.type)]
