@@ -107,16 +107,19 @@ def zip_member(archive: zipfile.ZipFile, name: str, most: int = LIST) -> bytes:
         return stream(opened, most, where)
 
 
-def opened_tar(path: Path, packed: bool = True) -> tuple[tarfile.TarFile, dict[str, tarfile.TarInfo]]:
+def opened_tar(
+    path: Path, packed: bool = True, first: int | None = None
+) -> tuple[tarfile.TarFile, dict[str, tarfile.TarInfo]]:
     """The tar file at `path` and its plain files by name.
 
     Args:
         packed: a tar inside gzip, bzip2 or xz is accepted.
+        first: only so many files are looked for (None: all).
 
     Raises:
         RequestError: it is damaged, inflates beyond all measure, or holds a name that leads out of it.
     """
-    return _opened(path, "tar", lambda: _listed(path, packed))
+    return _opened(path, "tar", lambda: _listed(path, packed, first))
 
 
 def tar_member(archive: tarfile.TarFile, member: tarfile.TarInfo, most: int = LIST) -> bytes:
@@ -165,19 +168,19 @@ def _opened(path: Path, kind: str, work: Callable[[], Any]) -> Any:
         raise RequestError(f"{path} is neither a folder nor a readable .zip or .tar file ({kind}: {reason})") from error
 
 
-def _listed(path: Path, packed: bool) -> tuple[tarfile.TarFile, dict[str, tarfile.TarInfo]]:
+def _listed(path: Path, packed: bool, first: int | None) -> tuple[tarfile.TarFile, dict[str, tarfile.TarInfo]]:
     size = path.stat().st_size
     raw, inflated = _inflating(path, packed)
     try:
         archive = tarfile.open(fileobj=_Measured(raw), mode="r:")  # type: ignore[call-overload]  # noqa: SIM115
         archive.name = str(path)
-        return archive, _plain_files(archive, path, max(SMALL, INFLATION * size) if inflated else size)
+        return archive, _plain_files(archive, path, max(SMALL, INFLATION * size) if inflated else size, first)
     except BaseException:
         raw.close()
         raise
 
 
-def _plain_files(archive: tarfile.TarFile, path: Path, most: int) -> dict[str, tarfile.TarInfo]:
+def _plain_files(archive: tarfile.TarFile, path: Path, most: int, first: int | None) -> dict[str, tarfile.TarInfo]:
     found: dict[str, tarfile.TarInfo] = {}
     last = -1
     for member in archive:
@@ -193,6 +196,8 @@ def _plain_files(archive: tarfile.TarFile, path: Path, most: int) -> dict[str, t
                 "it is truncated or no honest archive"
             )
         found[member.name.removeprefix("./")] = member
+        if len(found) == first:
+            break
     return found
 
 

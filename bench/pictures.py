@@ -13,7 +13,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM", "GIF")
 
 def decode(name: str, content: bytes) -> np.ndarray | Unreadable:
     """(H, W, 3) uint8, or why `content` shows nothing. A picture of more than `PIL.Image.MAX_IMAGE_PIXELS` is unreadable."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
@@ -21,5 +21,7 @@ def decode(name: str, content: bytes) -> np.ndarray | Unreadable:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 return np.asarray(image.convert("RGB"))
+    except UnidentifiedImageError:  # its own words name a place in the memory
+        return Unreadable(name, f"it begins like no picture of a known kind ({', '.join(FORMATS)})")
     except Exception as error:  # a decoder raises nearly anything on garbage
         return Unreadable(name, str(error) or type(error).__name__)

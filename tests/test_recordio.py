@@ -193,7 +193,7 @@ DAMAGES = {
     "empty idx": (lambda f: (f / IDX).write_text(""), r"train.idx lists no records"),
     "fewer": (lambda f: idx(f, ""), r"record 0 of .* says that 12 records are images, and 11 are"),
     "property": (lambda f: (f / PROPERTY).write_text("2,112,112"), r"speaks of 2 identities, and .* has the label 2"),
-    "no property": (lambda f: (f / PROPERTY).write_text("many"), r"CLASSES,HEIGHT,WIDTH, and begins with b'many'"),
+    "no property": (lambda f: (f / PROPERTY).write_text("many"), r"CLASSES,HEIGHT,WIDTH, and begins with 'many'"),
     "two": (lambda f: (f / "other.rec").write_bytes(b""), r"it has other.rec, train.rec: name one of them"),
     "none": (lambda f: (f / REC).unlink(), r"one .rec file, or a folder with one, got .*: it has none"),
 }

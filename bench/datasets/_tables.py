@@ -80,7 +80,9 @@ class Table:
                     raise RequestError(f"{where} has no label ({value}): choose the split that has")
                 if isinstance(names, list) and isinstance(value, int):
                     if value >= len(names):
-                        raise RequestError(f"{where} has the label {value}, and the data set names {len(names)} classes")
+                        raise RequestError(
+                            f"{where} has the label {value}, and the data set names {len(names)} classes"
+                        )
                     value = names[value]
                 found.append(_labelled.check_identity(str(value), where))
         if not found:

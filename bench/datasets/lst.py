@@ -118,12 +118,12 @@ def _parsed(file: Path, strip: str, root: str, _time: int) -> _Parsed:
     rows = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not rows:
         raise RequestError(f"{file} lists no images")
-    form = _form(rows[0][1])
+    how = form(rows[0][1])
     said: list[str] = []
     paths: dict[str, int] = {}
     for number, line in rows:
         where = f"{file} line {number}"
-        label, image = _fields(line, form, where)
+        label, image = _fields(line, how, where)
         image = _relative(image, strip, root, where)
         if image in paths:
             raise RequestError(f"{where}: image {image!r} stands there twice: list each image once")
@@ -137,7 +137,8 @@ def _parsed(file: Path, strip: str, root: str, _time: int) -> _Parsed:
 _FORMS = {"mxnet": "index<tab>label<tab>path", "insightface": "aligned<tab>path<tab>label", "plain": "path label"}
 
 
-def _form(line: str) -> str:
+def form(line: str) -> str:
+    """Of which form a list with this first line is: `mxnet`, `insightface` or `plain`."""
     fields = line.rstrip().split("\t")
     if len(fields) >= 3 and _NUMBER.fullmatch(fields[0]):
         if _NUMBER.fullmatch(fields[1]) and not _NUMBER.fullmatch(fields[-1]):
@@ -147,19 +148,19 @@ def _form(line: str) -> str:
     return "plain"
 
 
-def _fields(line: str, form: str, where: str) -> tuple[str, str]:
+def _fields(line: str, how: str, where: str) -> tuple[str, str]:
     """(label, path)."""
-    fields = line.strip().split("\t") if form != "plain" else line.strip().rsplit(None, 1)
-    if len(fields) >= (2 if form == "plain" else 3):
-        if form == "plain":
+    fields = line.strip().split("\t") if how != "plain" else line.strip().rsplit(None, 1)
+    if len(fields) >= (2 if how == "plain" else 3):
+        if how == "plain":
             return fields[1], fields[0]
-        label, image = (fields[1], fields[-1]) if form == "mxnet" else (fields[2], fields[1])
+        label, image = (fields[1], fields[-1]) if how == "mxnet" else (fields[2], fields[1])
         if _NUMBER.fullmatch(fields[0]) and _NUMBER.fullmatch(label):
             value = float(label)
             if value.is_integer() and 0 <= value < 1 << 53:
                 return str(int(value)), image
     raise RequestError(
-        f"{where}: expected {_FORMS[form]} as in the first line, with a whole label, got {line.strip()[:80]!r}"
+        f"{where}: expected {_FORMS[how]} as in the first line, with a whole label, got {line.strip()[:80]!r}"
     )
 
 

@@ -105,7 +105,9 @@ def _shards(path: Path, split: str | None) -> tuple[Path, tuple[str, ...]]:
     below = [file.relative_to(path) for suffix in ("parquet", "arrow") for file in path.rglob(f"*.{suffix}")]
     # `cache-*.arrow` are results of `map` that the library keeps beside the data.
     found = sorted(file.as_posix() for file in below if not file.name.startswith(("cache-", ".")))
-    chosen = [file for file in found if split is None or split in (file.split("/")[0], Path(file).parent.name, _prefix(file))]
+    chosen = [
+        file for file in found if split is None or split in (file.split("/")[0], Path(file).parent.name, _prefix(file))
+    ]
     if not chosen:
         there = f"; it has: {', '.join(found[:5])}" if found else ""
         wanted = "" if split is None else f" of split {split!r}"

@@ -72,14 +72,14 @@ def load(*, path: str, exclude: str | None = None, people: str | None = None, mi
     Raises:
         RequestError: nothing there, a truncated or damaged file, or an .idx that is another file's.
     """
-    rec = _rec(places.data(path))
+    rec = rec_file(places.data(path))
     idx = rec.with_suffix(".idx")
     source = Recordio(rec, idx if idx.is_file() else None, _mark(rec, idx))
     found = _opened(source)
-    classes = _classes(rec.parent / "property")
-    if classes is not None and found["labels"].max() >= classes:
+    stated = classes(rec)
+    if stated is not None and found["labels"].max() >= stated:
         raise RequestError(
-            f"{rec.parent / 'property'} speaks of {classes:,} identities, and {rec} has the label {found['labels'].max()}: "
+            f"{rec.parent / 'property'} speaks of {stated:,} identities, and {rec} has the label {found['labels'].max()}: "
             "the files do not belong together"
         )
     different, labels = np.unique(found["labels"], return_inverse=True)
@@ -97,7 +97,12 @@ def load(*, path: str, exclude: str | None = None, people: str | None = None, mi
     )
 
 
-def _rec(path: Path) -> Path:
+def rec_file(path: Path) -> Path:
+    """The .rec file at `path`, or the only one in that folder.
+
+    Raises:
+        RequestError: there is none, or several.
+    """
     if path.is_file():
         return path
     found = sorted(path.glob("*.rec"))
@@ -112,13 +117,31 @@ def _mark(rec: Path, idx: Path) -> tuple:
     return (_VERSION, *_index.file_mark(rec), beside)
 
 
-def _classes(file: Path) -> int | None:
+def classes(rec: Path) -> int | None:
+    """How many identities the `property` beside a .rec speaks of; None: there is none.
+
+    Raises:
+        RequestError: it says something else.
+    """
+    first = _property(rec)[:1]
+    if first and not (first[0].isascii() and first[0].isdigit() and len(first[0]) < 19):
+        raise RequestError(
+            f"{rec.parent / 'property'} should say CLASSES,HEIGHT,WIDTH, and begins with {first[0][:40]!r}"
+        )
+    return int(first[0]) if first else None
+
+
+def size(rec: Path) -> str:
+    """The `HEIGHTxWIDTH` that the `property` beside a .rec states; empty where it states none."""
+    return "x".join(_property(rec)[1:3])
+
+
+def _property(rec: Path) -> list[str]:
+    file = rec.parent / "property"
     if not file.is_file():
-        return None
-    first = bounded.file(file, 1 << 16).split(b",")[0].strip()
-    if not first.isdigit():
-        raise RequestError(f"{file} should say CLASSES,HEIGHT,WIDTH, and begins with {first[:40]!r}")
-    return int(first)
+        return []
+    text = bounded.file(file, 1 << 16).decode("utf-8", "replace")
+    return [part.strip() for part in text.split(",")]
 
 
 @lru_cache(maxsize=4)

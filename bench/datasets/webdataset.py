@@ -23,6 +23,7 @@ from bench.images import Faces, Unreadable
 
 _VERSION = 1  # of what is kept of the shards
 _FIELDS = ("label", "identity", "person", "class", "cls")  # of a .json, where no option says which
+_FIRST = 64  # files of a shard among which the whole first sample is
 _SAID = 1 << 20  # bytes of a file that says whose image it is
 
 
@@ -165,9 +166,9 @@ def _read(source: Webdataset) -> dict[str, np.ndarray]:
 Parts = dict[str, tuple[int, int]]  # suffix -> offset, size
 
 
-def _samples(shard: Path) -> dict[str, Parts]:
-    """Key -> the files of the sample, in the order of the tar."""
-    archive, members = bounded.opened_tar(shard, packed=False)
+def _samples(shard: Path, first: int | None = None) -> dict[str, Parts]:
+    """Key -> the files of the sample, in the order of the tar; only its first files where `first` says how many."""
+    archive, members = bounded.opened_tar(shard, packed=False, first=first)
     bounded.close(archive)
     found: dict[str, Parts] = {}
     for name, member in members.items():
@@ -195,7 +196,7 @@ def _picture_of(shard: Path, key: str, parts: Parts) -> tuple[str, int, int]:
 
 def _first_label(shard: Path) -> str:
     """Where the first sample of a shard says whose it is."""
-    key, parts = next(iter(_samples(shard).items()), ("", {}))
+    key, parts = next(iter(_samples(shard, _FIRST).items()), ("", {}))
     if "cls" in parts:
         return "cls"
     if "json" in parts:
