@@ -140,6 +140,13 @@ def test_a_tar_header_that_claims_nonsense_is_refused_at_once(tmp_path, content)
         load(path)
 
 
+def test_a_tar_header_never_has_more_read_than_a_file_may_hold(tmp_path):
+    path = tmp_path / "odd.tar"
+    path.write_bytes(header("x" * 50, 1 << 40, b"L") + bytes(1024))
+    with pytest.raises(RequestError, match=r"a header claims 1,099,511,627,776 bytes"):
+        load(path)
+
+
 def test_a_large_file_is_refused_by_its_size_alone(tmp_path):
     """A list of 40 GB (of holes, here) is never read."""
     path = tmp_path / "features.json"
@@ -186,7 +193,12 @@ def png(width, height):
 @pytest.mark.parametrize("side", [10_000, 20_000, 2**31 - 1])
 def test_a_picture_that_claims_too_many_pixels_is_unreadable(side):
     bad = pictures.decode("a", png(side, side))
-    assert isinstance(bad, Unreadable) and bad.reason
+    assert isinstance(bad, Unreadable) and "decompression bomb" in bad.reason
+
+
+def test_only_the_named_kinds_of_picture_are_decoded():
+    """What people keep faces in; no stranger's bytes reach the other decoders (PostScript would start a program)."""
+    assert "begins like no picture of a known kind" in pictures.decode("a", picture(kind="pcx")[0]).reason
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_help_lists_the_commands(facebench):
     [
         (["train", "hinge"], "no 'hinge' in losses; there is: adaface, arcface, .*lmcl, .*softmax"),
         (["train", "--backbone", "resnt18"], "no 'resnt18' in backbones; closest: "),
-        (["train", "--dataset", "fases"], "no 'fases' in datasets; there is: digits, faces, folder"),
+        (["train", "--dataset", "fases"], "no 'fases' in datasets; there is: digits, faces, folder, lst, mnist"),
         (["train", "--epochs", "many"], "Invalid value for '--epochs': Input should be a valid integer"),
         (["train", "--set", "epochs"], "--set takes KEY=VALUE, got 'epochs'"),
         (["train", "--set", "epoch=3"], "a trial has no field 'epoch'; it has: study, stage"),
@@ -184,6 +184,8 @@ def test_list_knows_every_room(facebench):
         code, out, _ = facebench("list", what, "--json")
         assert code == 0 and one in json.loads(out)
     assert "resnet50" in facebench("list", "backbones")[1].split()
+    on_the_disk = {"folder", "lst", "mnist", "olivetti", "parquet", "recordio", "webdataset"}
+    assert on_the_disk | {"digits", "faces"} == set(json.loads(facebench("list", "datasets", "--json")[1]))
 
 
 def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import struct
 
 import numpy as np
 import pyarrow as pa
@@ -208,6 +209,18 @@ def test_whatever_happened_to_a_table_is_read_or_refused(kind, tmp_path_factory,
     path = tmp_path_factory.getbasetemp() / f"table{next(NUMBER)}.{kind}"
     path.write_bytes(data.draw(damaged(packed(kind))))
     reads_or_refuses(lambda: load(path))
+
+
+def test_an_arrow_file_whose_offsets_lead_out_of_it_is_refused(tmp_path):
+    """Nothing of the memory behind the file is ever shown as a picture."""
+    path = write(tmp_path / "a.arrow", table(LABELS[:2]))
+    sizes = [len(picture(number, 6)[0]) for number in range(2)]
+    offsets = struct.pack("<3i", 0, sizes[0], sum(sizes))
+    content = path.read_bytes()
+    assert content.count(offsets) == 1
+    path.write_bytes(content.replace(offsets, struct.pack("<3i", 0, sizes[0], 1 << 30)))
+    with pytest.raises(RequestError, match="is no parquet or arrow file, or a damaged one"):
+        load(path)
 
 
 def test_damage_within_a_picture_stays_within_it(tmp_path, kind):
