@@ -164,7 +164,7 @@ def _opened(path: Path, kind: str, work: Callable[[], Any]) -> Any:
     except RequestError:
         raise
     except Exception as error:  # the standard library's archive readers raise nearly anything on garbage
-        reason = str(error) or type(error).__name__
+        reason = (str(error) or type(error).__name__).partition("\n")[0]
         raise RequestError(f"{path} is neither a folder nor a readable .zip or .tar file ({kind}: {reason})") from error
 
 
