@@ -8,7 +8,8 @@ from literal import literal_cosine, literal_tar
 
 from bench import metrics
 from bench.metrics import cosine
-from bench.metrics.gallery import _on_grid, error_bound
+from bench.metrics.product import error_bound
+from bench.metrics.stream import rounded_product
 
 
 def gallery_case(seed, scale=1.0):
@@ -115,7 +116,7 @@ def test_differences_below_float32_are_decided_in_float64(gap):
 def test_a_product_near_the_middle_of_two_decimals_does_not_settle_a_score():
     grid = 10.0**-cosine.DECIMALS
     products = np.array([0.25, 0.25 + 0.3 * grid, 0.25 + 0.4999 * grid, 1.0, 0.0])
-    rounded, certain = _on_grid(products, 512)
+    rounded, certain = rounded_product(products, 512)
     assert certain.tolist() == [True, True, False, True, True]
     assert rounded.tolist()[:2] == [0.25, 0.25]
 

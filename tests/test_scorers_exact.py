@@ -7,9 +7,10 @@ from made_up_lists import embed, make
 
 from bench import metrics, scorers
 from bench.errors import RequestError
-from bench.metrics.gallery import _on_grid, error_bound
+from bench.metrics.product import error_bound
 from bench.metrics.quadratic import Quadratic
 from bench.metrics.similarity import DECIMALS, table
+from bench.metrics.stream import rounded_product
 
 WIDTH = 12
 
@@ -123,7 +124,7 @@ def test_near_the_middle_of_two_decimals_is_in_proportion_to_the_score():
     grid = 10.0**-DECIMALS
     products = np.array([0.25, 0.25 + 0.3 * grid, 0.25 + 0.4999 * grid, 1.0, 0.0])
     for scale in (2.0**-70, 1.0, 2.0**40):
-        rounded, certain = _on_grid(products * scale, 512, np.full(5, scale))
+        rounded, certain = rounded_product(products * scale, 512, np.full(5, scale))
         assert certain.tolist() == [True, True, False, True, True]
         assert (rounded / scale).tolist()[:2] == [0.25, 0.25]
 

@@ -48,6 +48,9 @@ class Vectors:
     def scores(self, first: np.ndarray, others: "Vectors", second: np.ndarray) -> np.ndarray:
         return scores(self, first, others, second)
 
+    def widened(self) -> "Vectors":
+        return Vectors(self.rows.astype(np.float64, copy=False), self.lengths)
+
     def means(self, spans: Spans) -> "Vectors":
         """The means of the rows of length 1."""
         return Vectors.of(self._unit_means(spans))
@@ -79,8 +82,8 @@ def scores(left: Vectors, first: np.ndarray, right: Vectors, second: np.ndarray)
         (n,) float64 in [-1, 1].
     """
     dots = np.empty(len(first))
-    for part in blocks(len(first), left.rows.shape[1]):
-        a = left.rows[first[part]].astype(np.float64)
-        b = right.rows[second[part]].astype(np.float64)
+    for part in blocks(len(first), 4 * left.rows.shape[1]):  # two gathered blocks and the rows: all of it in cache
+        a = left.rows[first[part]].astype(np.float64, copy=False)
+        b = right.rows[second[part]].astype(np.float64, copy=False)
         dots[part] = np.einsum("ij,ij->i", a, b)
     return rounded(dots, left.lengths[first] * right.lengths[second])

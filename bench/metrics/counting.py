@@ -8,6 +8,63 @@ open level need not be looked at.
 
 import numpy as np
 
+_ENTRIES = 1 << 25  # of a look-up table: 64 MB
+_MOST_BUCKETS = 1 << 16
+_EDGE = 3  # buckets on either side of the levels: a level reaches into the next, the outermost takes all beyond
+
+
+class Places:
+    """The places of float32 scores between the levels of their rows, by one look-up each.
+
+    The stretch from the lowest to the highest level of a row is cut into equal buckets. A bucket that lies farther than
+    the rounding error from all levels knows its place; the few others answer that they do not.
+
+    Args:
+        levels: (R, W) the levels of each row, rising, filled up with +inf.
+        margin: (R,) by how much a score may be wrong.
+    """
+
+    UNKNOWN = 0
+
+    def __init__(self, levels: np.ndarray, margin: np.ndarray):
+        rows = len(levels)
+        self.margin = margin
+        self._buckets = int(np.clip(1 << (_ENTRIES // rows).bit_length() - 1, 64, _MOST_BUCKETS))
+        finite = np.isfinite(levels)
+        low = np.where(finite.any(1), levels.min(1, initial=np.inf), 0.0)
+        high = np.where(finite, levels, -np.inf).max(1, initial=-np.inf)
+        inner = self._buckets - 2 * _EDGE
+        self._scale = (inner / np.maximum(np.maximum(high - low, 0), inner * margin)).astype(np.float32)
+        self._low = (low - _EDGE / self._scale).astype(np.float32)
+        self._table = self._filled(levels, finite)
+
+    def _filled(self, levels: np.ndarray, finite: np.ndarray) -> np.ndarray:
+        """(R * buckets,) 1 + the place of a bucket's scores, 0 where a level is too near."""
+        scale, low = self._scale.astype(float)[:, None], self._low.astype(float)[:, None]
+        at = (np.where(finite, levels, 0) - low) * scale
+        # two roundings of float32 in `find`, and one of `_low`
+        reach = self.margin[:, None] * scale + self._buckets * 2.0**-21 + np.abs(low) * scale * 2.0**-22
+        row = np.broadcast_to(np.arange(len(levels))[:, None] * (self._buckets + 1), at.shape)[finite]
+        first = row + np.clip(np.floor(at - reach), 0, self._buckets).astype(np.intp)[finite]
+        after = row + np.clip(np.floor(at + reach) + 1, 0, self._buckets).astype(np.intp)[finite]
+        small = np.int16 if levels.shape[1] < 2**15 - 1 else np.int32
+        begun, passed = (self._running(places, len(levels), small) for places in (first, after))
+        return np.where(begun == passed, passed + small(1), small(self.UNKNOWN)).reshape(-1)
+
+    def _running(self, places: np.ndarray, rows: int, small: type) -> np.ndarray:
+        """(R, buckets) how many of the places lie in or before each bucket of their row."""
+        steps: np.ndarray = np.zeros((rows, self._buckets + 1), small)
+        np.add.at(steps.reshape(-1), places, 1)
+        return np.cumsum(steps, axis=1, dtype=small, out=steps)[:, :-1]
+
+    def find(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """(n,) 1 + how many levels of its row each float32 score exceeds; UNKNOWN where rounding could decide that."""
+        at = scores - self._low[rows]
+        at *= self._scale[rows]
+        bucket = np.clip(at, 0, self._buckets - 1, out=at).astype(np.intp)
+        bucket += rows * self._buckets
+        return self._table[bucket]
+
 
 class MateCounts:
     """For each probe, how many distractors score as much as (`ties`) or more than (`above`) each of its mates.
@@ -22,23 +79,44 @@ class MateCounts:
         self.levels = np.full((len(mates), width), np.inf)
         self.levels[:, : mates.shape[1]] = mates
         self.depth = depth
-        self._ties = np.zeros((len(mates), width + 1), np.int64)
-        self._above = np.zeros((len(mates), width + 1), np.int64)
+        self._sure, self._ties, self._above = np.zeros((3, len(mates), width + 1), np.int64)
         self.floor = self.levels[:, 0].copy()
+        self._places: Places | None = None
+
+    def add_sure(self, probes: np.ndarray, scores: np.ndarray, margin: np.ndarray) -> np.ndarray:
+        """Count those of (n,) float32 scores whose place is beyond doubt; returns the numbers of the others.
+
+        Args:
+            probes: (n,) their probes, rising.
+            margin: (P,) by how much a score of each probe may be wrong.
+        """
+        if self._places is None or (margin > self._places.margin).any():
+            self._places = Places(
+                self.levels, margin if self._places is None else np.maximum(margin, self._places.margin)
+            )
+        places = self._places.find(probes, scores)
+        first, width = int(probes[0]), self._sure.shape[1] + 1
+        index = (probes - first) * width
+        index += places
+        found = np.bincount(index, minlength=(int(probes[-1]) + 1 - first) * width).reshape(-1, width)
+        self._sure[first : first + len(found)] += found[:, 1:]
+        unsure = np.flatnonzero(places == Places.UNKNOWN)
+        return unsure[scores[unsure] >= self.floor[probes[unsure]] - margin[probes[unsure]]]
 
     def near(self, probes: np.ndarray, scores: np.ndarray, margin: float | np.ndarray) -> np.ndarray:
         """(n,) whether each score lies so near to a level of its probe that rounding could have moved it across."""
         return self._place(probes, scores - margin, False) != self._place(probes, scores + margin, True)
 
     def add(self, probes: np.ndarray, scores: np.ndarray) -> None:
-        """Count (n,) scores of (n,) probes."""
+        """Count (n,) exact scores of (n,) probes."""
         width = self._ties.shape[1]
         np.add.at(self._ties.reshape(-1), probes * width + self._place(probes, scores, True), 1)
         np.add.at(self._above.reshape(-1), probes * width + self._place(probes, scores, False), 1)
 
     def counts(self) -> tuple[np.ndarray, np.ndarray]:
         """(P, W') scores >= each level and > each level, cut off at `depth`."""
-        found = [h.sum(1, keepdims=True) - np.cumsum(h, 1)[:, :-1] for h in (self._ties, self._above)]
+        both = [self._sure + exact for exact in (self._ties, self._above)]
+        found = [h.sum(1, keepdims=True) - np.cumsum(h, 1)[:, :-1] for h in both]
         return np.minimum(found[0], self.depth), np.minimum(found[1], self.depth)
 
     def close(self) -> None:
@@ -71,8 +149,25 @@ class ImpostorCounts:
 
     def __init__(self, genuine: np.ndarray, clusters: np.ndarray, limits: np.ndarray):
         self.levels, self._clusters, self._limits = genuine, clusters, limits
-        self._places = np.zeros((len(limits) - 1, len(genuine) + 1), np.int64)
-        self.floor = -np.inf
+        self._counts = np.zeros((len(limits) - 1, len(genuine) + 1), np.int64)
+        self.floor = float(genuine[0]) if len(genuine) else np.inf
+        self._places: Places | None = None
+
+    def add_sure(self, probes: np.ndarray, scores: np.ndarray, margin: np.ndarray) -> np.ndarray:
+        """Count those of (n,) float32 scores whose place is beyond doubt; returns the numbers of the others.
+
+        Args:
+            margin: (P,) by how much a score of each probe may be wrong.
+        """
+        high = np.flatnonzero(scores >= (self.floor - margin).astype(np.float32)[probes])
+        if not len(high):
+            return high
+        if self._places is None or margin.max() > self._places.margin[0]:
+            self._places = Places(self.levels[None], margin.max(keepdims=True))
+        places = self._places.find(np.zeros(1, np.intp), scores[high])
+        sure = places != Places.UNKNOWN
+        self._count(probes[high[sure]], places[sure] - 1)
+        return high[~sure]
 
     def near(self, scores: np.ndarray, margin: float | np.ndarray) -> np.ndarray:
         """(n,) whether each score lies so near to a level that rounding could have moved it across."""
@@ -80,25 +175,31 @@ class ImpostorCounts:
         return low != np.searchsorted(self.levels, scores + margin, side="right")
 
     def add(self, probes: np.ndarray, scores: np.ndarray) -> None:
-        """Count (n,) impostor scores of (n,) probes."""
-        place = np.searchsorted(self.levels, scores, side="right")
-        np.add.at(self._places.reshape(-1), self._clusters[probes] * self._places.shape[1] + place, 1)
+        """Count (n,) exact impostor scores of (n,) probes."""
+        self._count(probes, np.searchsorted(self.levels, scores, side="right"))
 
-    @property
-    def first(self) -> int:
-        """The first level at or above the floor."""
-        return int(np.searchsorted(self.levels, self.floor, side="left"))
+    def _count(self, probes: np.ndarray, places: np.ndarray) -> None:
+        np.add.at(self._counts.reshape(-1), self._clusters[probes] * self._counts.shape[1] + places, 1)
 
     def counts(self) -> np.ndarray:
-        """(G, n - first) impostor scores >= each level from `first` on (what lies below was not counted to the end)."""
-        places = self._places[:, self.first :]
+        """(G, n) impostor scores >= each level."""
+        places = self._counts
         return places.sum(1, keepdims=True) - np.cumsum(places, 1)[:, :-1]
 
-    def close(self) -> None:
-        """Raise the floor to the lowest level that a limit, with or without some cluster, still lets in."""
-        own = self.counts()
-        total = own.sum(0)
-        is_open = total <= self._limits[-1]
-        for cluster, limit in enumerate(self._limits[:-1]):
-            is_open |= total - own[cluster] <= limit
-        self.floor = self.levels[self.first + np.argmax(is_open)] if is_open.any() else np.inf
+    def closed(self) -> int:
+        """How many levels, from the lowest on, no limit lets in, with or without some cluster."""
+        return closed(self.counts(), self._limits)
+
+
+def closed(counts: np.ndarray, limits: np.ndarray) -> int:
+    """How many levels, from the lowest on, more impostors reach than any limit allows.
+
+    Args:
+        counts: (G, n) impostor scores of each cluster >= each level, the levels rising.
+        limits: (G + 1,) how many may, leaving out one cluster; and (last) leaving out none.
+    """
+    total = counts.sum(0)
+    is_open = total <= limits[-1]
+    for own, limit in zip(counts, limits[:-1], strict=True):
+        is_open |= total - own <= limit
+    return int(np.argmax(is_open)) if is_open.any() else len(total)

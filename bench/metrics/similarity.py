@@ -40,6 +40,10 @@ class Rows(Protocol):
         """(n,) float64 scores of listed pairs, rounded: rows `first` against the rows `second` of `others`."""
         ...
 
+    def widened(self) -> "Rows":
+        """The same in float64, for when each row is scored often."""
+        ...
+
     def means(self, spans: Spans) -> "Rows":
         """For each span (start, stop) of rows one row: their mean embedding."""
         ...

@@ -1,0 +1,107 @@
+"""The scores of all probes against a chunk of the gallery, in float32: one matrix product, and what of it is above a floor.
+
+Its rounding error has a rigorous bound, so it decides all comparisons but those within that bound of a level.
+"""
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from bench.errors import RequestError
+
+SMALLEST = 1e-30  # numbers so small that float32 may lose all of them
+
+
+def error_bound(width: int) -> float:
+    """How far a float32 dot product of `width` numbers can lie from the rounded float64 score, for scores of size 1.
+
+    The classical bound (Higham, Accuracy and Stability of Numerical Algorithms, 3.1): width * u for the sum in any
+    order, 2 u for rounding the vectors; 6 u more cover the comparison in float32 and the float64 side.
+    """
+    return 1.01 * (width + 8) * 2.0**-24
+
+
+class Product(Protocol):
+    """Scores of all probes against any chunk of the gallery."""
+
+    @property
+    def error(self) -> float:
+        """How far a value can lie from the rounded float64 score, for scores of size 1."""
+        ...
+
+    def above(self, gallery: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What scores at least as much as its probe's floor.
+
+        Args:
+            gallery: (n, W) float64.
+            floor: (P,) float32.
+
+        Returns:
+            (k,) places in the (P, n) table of scores, row by row, rising; and (k,) float32 values there.
+        """
+        ...
+
+
+def create(probes: np.ndarray, chunk: int, device: str | None = None) -> Product:
+    """The product of (P, W) float64 `probes` with chunks of at most `chunk` rows.
+
+    Args:
+        device: where torch computes it (`cuda`, `cuda:1`, `cpu`); without one numpy does, and torch is not imported.
+
+    Raises:
+        RequestError: torch is not installed, or has no such device.
+    """
+    return NumpyProduct(probes, chunk) if device is None else TorchProduct(probes, device)
+
+
+class NumpyProduct:
+    """By numpy's BLAS, into a buffer that all chunks share."""
+
+    def __init__(self, probes: np.ndarray, chunk: int):
+        self._probes = probes.astype(np.float32)
+        self._products = np.empty(len(probes) * chunk, np.float32)
+        self._mask = np.empty(len(probes) * chunk, bool)
+        self.error = error_bound(probes.shape[1])
+
+    def above(self, gallery: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        shape = len(self._probes), len(gallery)
+        size = shape[0] * shape[1]
+        products, mask = self._products[:size], self._mask[:size]
+        table = np.matmul(self._probes, gallery.astype(np.float32).T, out=products.reshape(shape))
+        np.greater_equal(table, floor[:, None], out=mask.reshape(shape))
+        found = np.flatnonzero(mask)
+        return found, products[found]
+
+
+class TorchProduct:
+    """By torch, on any device; what lies below the floors does not leave it."""
+
+    def __init__(self, probes: np.ndarray, device: str):
+        try:
+            import torch
+        except ImportError as error:
+            raise RequestError(
+                f"device={device!r} needs torch, which is not installed; without a device numpy computes"
+            ) from error
+        self._torch: Any = torch
+        try:
+            self._probes = torch.from_numpy(probes.astype(np.float32)).to(device)
+        except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+            reason = str(error).strip().split("\n", 1)[0].rstrip(".")
+            raise RequestError(
+                f"torch cannot compute on device={device!r} ({reason}): name another, or none"
+            ) from error
+        self.error = error_bound(probes.shape[1])
+
+    def above(self, gallery: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        torch, device = self._torch, self._probes.device
+        chunk = torch.from_numpy(gallery.astype(np.float32)).to(device)
+        lowest = torch.from_numpy(floor).to(device)[:, None]
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")  # the bound is float32's: not TF32's, nor bfloat16's
+        try:
+            products = self._probes @ chunk.T
+        finally:
+            torch.set_float32_matmul_precision(before)
+        found = torch.nonzero((products >= lowest).flatten())[:, 0]
+        return found.cpu().numpy(), products.flatten()[found].cpu().numpy()

@@ -1,0 +1,155 @@
+"""All distractors, chunk by chunk, through a float32 product into the two counts of `gallery.search`.
+
+What float32 cannot decide is scored again in float64: pair by pair (`Rows.scores`), or for probes with many such pairs
+(as of a network that maps everything to nearly one point) by a float64 product of theirs.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.metrics.counting import ImpostorCounts, MateCounts
+from bench.metrics.product import SMALLEST, Product, create
+from bench.metrics.similarity import DECIMALS, Rows, on_grid
+
+Prepare = Callable[[np.ndarray], Rows]
+
+_SCORES = 1 << 21  # made at a time: a buffer of 8 MB
+_BATCH = 1 << 17  # survivors placed at a time
+_MANY = 32  # a probe with more than a 32nd of a chunk in doubt gets a float64 product
+
+
+def chunk_of(probes: int) -> int:
+    """Distractors per matrix product."""
+    return int(np.clip(_SCORES // max(probes, 1), 16, 4096))
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The distractors in the order in which they enter the nested galleries.
+
+    Attributes:
+        rows: (N, D), maybe mapped from a file: never read but by chunks, and every chunk from the front to the back.
+        order: (N,) a permutation; None where they stand in order.
+        prepare: what makes rows ready for scoring.
+    """
+
+    rows: np.ndarray
+    order: np.ndarray | None
+    prepare: Prepare
+
+    def chunks(self, sizes: Sequence[int], chunk: int) -> Iterator[tuple[int, Rows]]:
+        """(distractors so far, the last of them), ends at every gallery size.
+
+        Between two sizes the order does not matter, so there the rows are read as they lie in the file.
+        """
+        start = 0
+        for end in sorted({*sizes, len(self.rows)}):
+            ring = None if self.order is None else np.sort(self.order[start:end])
+            base = start
+            while start < end:
+                stop = min(end, start + chunk, max(2 * start, 16))  # doubling: floors that rise early save work
+                taken = self.rows[start:stop] if ring is None else self.rows[ring[start - base : stop - base]]
+                yield stop, self.prepare(np.asarray(taken)).widened()
+                start = stop
+
+    def sample(self, count: int, chunk: int) -> Iterator[Rows]:
+        """`count` of them drawn at random, always the same, in chunks."""
+        drawn = np.sort(np.random.default_rng(0).permutation(len(self.rows))[:count])
+        for start in range(0, count, chunk):
+            yield self.prepare(np.asarray(self.rows[drawn[start : start + chunk]]))
+
+
+class Stream:
+    """Scores of the probes against chunks of distractors, into the counts.
+
+    Args:
+        left: the probes.
+        chunk: the most distractors at a time.
+        device: where the product is computed, see `product.create`.
+    """
+
+    def __init__(self, left: Rows, chunk: int, device: str | None = None):
+        self.left, self.chunk = left.widened(), chunk
+        self._product: Product = create(left.probe(slice(None)), chunk, device)
+
+    def margin(self, right: Rows) -> np.ndarray:
+        """(P,) by how much a product of each probe with any of `right` may be wrong."""
+        return self._product.error * np.maximum(self.left.reach, right.reach.max()) + SMALLEST
+
+    def above(self, right: Rows, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What may reach its probe's `floor` (P,): places in the (P, n) table, and float32 values."""
+        with np.errstate(over="ignore"):  # beyond all float32: nothing reaches it
+            lowest = (floor - self.margin(right)).astype(np.float32)
+        return self._product.above(right.gallery(slice(None)), lowest)
+
+    def count(self, right: Rows, ranks: MateCounts, tail: ImpostorCounts) -> None:
+        """Count one chunk."""
+        found, values = self.above(right, np.minimum(ranks.floor, tail.floor))
+        margin, width = self.margin(right), len(right.reach)
+        of_ranks, of_tail = [], []
+        for start in range(0, len(found), _BATCH):
+            part = slice(start, start + _BATCH)
+            rows = found[part] // width
+            of_ranks.append(start + ranks.add_sure(rows, values[part], margin))
+            of_tail.append(start + tail.add_sure(rows, values[part], margin))
+        if found.size:
+            self._settle(found, values, right, np.concatenate(of_ranks), np.concatenate(of_tail), ranks, tail)
+
+    def _settle(
+        self, found: np.ndarray, values: np.ndarray, right: Rows, of_ranks: np.ndarray, of_tail: np.ndarray,
+        ranks: MateCounts, tail: ImpostorCounts,
+    ) -> None:  # fmt: skip
+        """Count what the look-up left in doubt, numbers `of_ranks` and `of_tail` of `found`: by float64 scores."""
+        rows, columns = np.divmod(found[of_ranks], len(right.reach))
+        rough = values[of_ranks].astype(np.float64)
+        near = ranks.near(rows, rough, self._product.error * self._limits(rows, right, columns) + SMALLEST)
+        ranks.add(rows[~near], rough[~near])
+        both = np.union1d(of_ranks[near], of_tail)
+        rows, columns = np.divmod(found[both], len(right.reach))
+        scores = self._exact(rows, columns, right, ranks, tail)
+        for counts, numbers in ((ranks, of_ranks[near]), (tail, of_tail)):
+            chosen = np.searchsorted(both, numbers)
+            counts.add(rows[chosen], scores[chosen])
+
+    def _exact(
+        self, rows: np.ndarray, columns: np.ndarray, right: Rows, ranks: MateCounts, tail: ImpostorCounts
+    ) -> np.ndarray:
+        """(n,) float64 scores, or numbers that stand at the same place among the levels."""
+        many = np.bincount(rows, minlength=len(self.left.reach)) * _MANY > len(right.reach)
+        by_product = many[rows]
+        scores = np.empty(len(rows))
+        if by_product.any():
+            probes, place = np.flatnonzero(many), np.cumsum(many) - 1
+            gallery = right.gallery(slice(None))
+            table = self.left.probe(probes) @ gallery.T
+            at, limits = rows[by_product], self._limits(rows[by_product], right, columns[by_product])
+            values, certain = rounded_product(table[place[at], columns[by_product]], gallery.shape[1], limits)
+            step = 2 * 10.0**-DECIMALS * limits
+            scores[by_product] = values
+            by_product[by_product] = certain | ~(ranks.near(at, values, step) | tail.near(values, step))
+        alone = ~by_product
+        scores[alone] = self.left.scores(rows[alone], right, columns[alone])
+        return scores
+
+    def _limits(self, rows: np.ndarray, right: Rows, columns: np.ndarray) -> np.ndarray:
+        """(n,) what the scores of these pairs cannot exceed."""
+        return np.maximum(self.left.reach[rows], right.reach[columns])
+
+
+def rounded_product(
+    products: np.ndarray, width: int, limits: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Float64 products rounded as scores are, and whether that is certainly the score that `Rows.scores` gives.
+
+    (It is unless the product lies so near to the middle between two decimals that its own rounding error matters.)
+
+    Args:
+        width: how many numbers each is a sum of.
+        limits: what the scores cannot exceed; without it 1.
+    """
+    limits = np.ones_like(products) if limits is None else limits
+    rounded = on_grid(products, limits)
+    error = 2.02 * (width + 8) * 2.0**-53
+    return rounded, np.abs(products - rounded) < (0.5 * 10.0**-DECIMALS - error) * limits
