@@ -45,11 +45,16 @@ class Vectors:
 
     probe = gallery = unit
 
+    def single(self, part: Part) -> np.ndarray:
+        lengths = self.lengths[part]
+        ordinary = (lengths > 1e-30) & (lengths < 1e30) | (lengths == 0)  # float32 holds the inverse
+        if self.rows.dtype != np.float32 or not ordinary.all():
+            return self.unit(part).astype(np.float32)
+        inverse = 1 / np.where(lengths > 0, lengths, 1)
+        return self.rows[part] * inverse.astype(np.float32)[:, None]
+
     def scores(self, first: np.ndarray, others: "Vectors", second: np.ndarray) -> np.ndarray:
         return scores(self, first, others, second)
-
-    def widened(self) -> "Vectors":
-        return Vectors(self.rows.astype(np.float64, copy=False), self.lengths)
 
     def means(self, spans: Spans) -> "Vectors":
         """The means of the rows of length 1."""
@@ -83,7 +88,7 @@ def scores(left: Vectors, first: np.ndarray, right: Vectors, second: np.ndarray)
     """
     dots = np.empty(len(first))
     for part in blocks(len(first), 4 * left.rows.shape[1]):  # two gathered blocks and the rows: all of it in cache
-        a = left.rows[first[part]].astype(np.float64, copy=False)
-        b = right.rows[second[part]].astype(np.float64, copy=False)
+        a = left.rows[first[part]].astype(np.float64)
+        b = right.rows[second[part]].astype(np.float64)
         dots[part] = np.einsum("ij,ij->i", a, b)
     return rounded(dots, left.lengths[first] * right.lengths[second])

@@ -8,8 +8,8 @@ open level need not be looked at.
 
 import numpy as np
 
-_ENTRIES = 1 << 25  # of a look-up table: 64 MB
-_MOST_BUCKETS = 1 << 16
+_MOST_ENTRIES = 1 << 25  # of a look-up table: 64 MB
+_MOST_BUCKETS = 1 << 16  # of a row
 _EDGE = 3  # buckets on either side of the levels: a level reaches into the next, the outermost takes all beyond
 
 
@@ -22,14 +22,15 @@ class Places:
     Args:
         levels: (R, W) the levels of each row, rising, filled up with +inf.
         margin: (R,) by how much a score may be wrong.
+        expected: how many scores may come: the fewer, the coarser the buckets, which take time to be made.
     """
 
     UNKNOWN = 0
 
-    def __init__(self, levels: np.ndarray, margin: np.ndarray):
-        rows = len(levels)
+    def __init__(self, levels: np.ndarray, margin: np.ndarray, expected: int):
         self.margin = margin
-        self._buckets = int(np.clip(1 << (_ENTRIES // rows).bit_length() - 1, 64, _MOST_BUCKETS))
+        entries = min(expected // 16, _MOST_ENTRIES)
+        self._buckets = int(np.clip(entries // len(levels), 64, _MOST_BUCKETS))
         finite = np.isfinite(levels)
         low = np.where(finite.any(1), levels.min(1, initial=np.inf), 0.0)
         high = np.where(finite, levels, -np.inf).max(1, initial=-np.inf)
@@ -39,7 +40,7 @@ class Places:
         self._table = self._filled(levels, finite)
 
     def _filled(self, levels: np.ndarray, finite: np.ndarray) -> np.ndarray:
-        """(R * buckets,) 1 + the place of a bucket's scores, 0 where a level is too near."""
+        """(R * (buckets + 1),) 1 + the place of a bucket's scores, 0 where a level is too near."""
         scale, low = self._scale.astype(float)[:, None], self._low.astype(float)[:, None]
         at = (np.where(finite, levels, 0) - low) * scale
         # two roundings of float32 in `find`, and one of `_low`
@@ -49,20 +50,23 @@ class Places:
         after = row + np.clip(np.floor(at + reach) + 1, 0, self._buckets).astype(np.intp)[finite]
         small = np.int16 if levels.shape[1] < 2**15 - 1 else np.int32
         begun, passed = (self._running(places, len(levels), small) for places in (first, after))
-        return np.where(begun == passed, passed + small(1), small(self.UNKNOWN)).reshape(-1)
+        known = begun == passed
+        passed += 1
+        passed *= known  # UNKNOWN where not
+        return passed
 
     def _running(self, places: np.ndarray, rows: int, small: type) -> np.ndarray:
-        """(R, buckets) how many of the places lie in or before each bucket of their row."""
+        """(R * (buckets + 1),) how many of the places lie in or before each bucket of their row."""
         steps: np.ndarray = np.zeros((rows, self._buckets + 1), small)
         np.add.at(steps.reshape(-1), places, 1)
-        return np.cumsum(steps, axis=1, dtype=small, out=steps)[:, :-1]
+        return np.cumsum(steps, axis=1, dtype=small, out=steps).reshape(-1)
 
     def find(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """(n,) 1 + how many levels of its row each float32 score exceeds; UNKNOWN where rounding could decide that."""
         at = scores - self._low[rows]
         at *= self._scale[rows]
         bucket = np.clip(at, 0, self._buckets - 1, out=at).astype(np.intp)
-        bucket += rows * self._buckets
+        bucket += rows * (self._buckets + 1)
         return self._table[bucket]
 
 
@@ -72,13 +76,14 @@ class MateCounts:
     Args:
         mates: (P, W) each probe's scores with its mates, rising, filled up with +inf.
         depth: counts matter up to here.
+        distractors: how many there will be.
     """
 
-    def __init__(self, mates: np.ndarray, depth: int):
+    def __init__(self, mates: np.ndarray, depth: int, distractors: int):
         width = (1 << mates.shape[1].bit_length()) - 1  # the bisection walks 2^b - 1 places
         self.levels = np.full((len(mates), width), np.inf)
         self.levels[:, : mates.shape[1]] = mates
-        self.depth = depth
+        self.depth, self._distractors = depth, distractors
         self._sure, self._ties, self._above = np.zeros((3, len(mates), width + 1), np.int64)
         self.floor = self.levels[:, 0].copy()
         self._places: Places | None = None
@@ -91,9 +96,8 @@ class MateCounts:
             margin: (P,) by how much a score of each probe may be wrong.
         """
         if self._places is None or (margin > self._places.margin).any():
-            self._places = Places(
-                self.levels, margin if self._places is None else np.maximum(margin, self._places.margin)
-            )
+            margins = margin if self._places is None else np.maximum(margin, self._places.margin)
+            self._places = Places(self.levels, margins, len(margin) * self._distractors)
         places = self._places.find(probes, scores)
         first, width = int(probes[0]), self._sure.shape[1] + 1
         index = (probes - first) * width
@@ -144,12 +148,11 @@ class ImpostorCounts:
     Args:
         genuine: (n,) genuine scores, rising.
         clusters: (P,) the cluster of each probe, 0..G-1.
-        limits: (G + 1,) counts matter up to here: leaving out one cluster, and (last) leaving out none.
     """
 
-    def __init__(self, genuine: np.ndarray, clusters: np.ndarray, limits: np.ndarray):
-        self.levels, self._clusters, self._limits = genuine, clusters, limits
-        self._counts = np.zeros((len(limits) - 1, len(genuine) + 1), np.int64)
+    def __init__(self, genuine: np.ndarray, clusters: np.ndarray):
+        self.levels, self._clusters = genuine, clusters
+        self._counts = np.zeros((int(clusters.max()) + 1, len(genuine) + 1), np.int64)
         self.floor = float(genuine[0]) if len(genuine) else np.inf
         self._places: Places | None = None
 
@@ -163,7 +166,7 @@ class ImpostorCounts:
         if not len(high):
             return high
         if self._places is None or margin.max() > self._places.margin[0]:
-            self._places = Places(self.levels[None], margin.max(keepdims=True))
+            self._places = Places(self.levels[None], margin.max(keepdims=True), 16 * _MOST_BUCKETS)
         places = self._places.find(np.zeros(1, np.intp), scores[high])
         sure = places != Places.UNKNOWN
         self._count(probes[high[sure]], places[sure] - 1)
@@ -185,10 +188,6 @@ class ImpostorCounts:
         """(G, n) impostor scores >= each level."""
         places = self._counts
         return places.sum(1, keepdims=True) - np.cumsum(places, 1)[:, :-1]
-
-    def closed(self) -> int:
-        """How many levels, from the lowest on, no limit lets in, with or without some cluster."""
-        return closed(self.counts(), self._limits)
 
 
 def closed(counts: np.ndarray, limits: np.ndarray) -> int:

@@ -123,7 +123,7 @@ def search(
     slack, settled = 1.25, False
     while not settled:
         first = _first(stream, gallery, genuine, clusters, limits, slack)
-        ranks, tail = MateCounts(mates, depth), ImpostorCounts(genuine[first:], clusters, limits)
+        ranks, tail = MateCounts(mates, depth, len(distractors)), ImpostorCounts(genuine[first:], clusters)
         better, above, closed_at = {}, {}, 0
         for seen, right in gallery.chunks(sizes, stream.chunk):
             stream.count(right, ranks, tail)
@@ -135,12 +135,11 @@ def search(
                 closed_at = seen
             if progress:
                 progress(seen, len(distractors))
-        shut = tail.closed()
+        false_accepts = tail.counts()
+        shut = closed(false_accepts, limits)
         settled, slack = shut > 0 or first == 0, 4 * slack  # or the guess was too high: levels below it may be open
-    false_accepts = tail.counts()[:, shut:]
-    return Search(
-        probe, mate, mate_scores, better, above, depth, genuine[first + shut :], owners, false_accepts, impostors
-    )
+    genuine, false_accepts = genuine[first + shut :], false_accepts[:, shut:]
+    return Search(probe, mate, mate_scores, better, above, depth, genuine, owners, false_accepts, impostors)
 
 
 def _first(

@@ -16,7 +16,7 @@ def error_bound(width: int) -> float:
     """How far a float32 dot product of `width` numbers can lie from the rounded float64 score, for scores of size 1.
 
     The classical bound (Higham, Accuracy and Stability of Numerical Algorithms, 3.1): width * u for the sum in any
-    order, 2 u for rounding the vectors; 6 u more cover the comparison in float32 and the float64 side.
+    order, 3 u for rounding the vectors (see `Rows.single`); 5 u more cover the comparison in float32 and the float64 side.
     """
     return 1.01 * (width + 8) * 2.0**-24
 
@@ -33,7 +33,7 @@ class Product(Protocol):
         """What scores at least as much as its probe's floor.
 
         Args:
-            gallery: (n, W) float64.
+            gallery: (n, W) float32.
             floor: (P,) float32.
 
         Returns:
@@ -67,7 +67,7 @@ class NumpyProduct:
         shape = len(self._probes), len(gallery)
         size = shape[0] * shape[1]
         products, mask = self._products[:size], self._mask[:size]
-        table = np.matmul(self._probes, gallery.astype(np.float32).T, out=products.reshape(shape))
+        table = np.matmul(self._probes, gallery.T, out=products.reshape(shape))
         np.greater_equal(table, floor[:, None], out=mask.reshape(shape))
         found = np.flatnonzero(mask)
         return found, products[found]
@@ -95,7 +95,7 @@ class TorchProduct:
 
     def above(self, gallery: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         torch, device = self._torch, self._probes.device
-        chunk = torch.from_numpy(gallery.astype(np.float32)).to(device)
+        chunk = torch.from_numpy(gallery).to(device)
         lowest = torch.from_numpy(floor).to(device)[:, None]
         before = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("highest")  # the bound is float32's: not TF32's, nor bfloat16's

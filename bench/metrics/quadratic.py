@@ -57,15 +57,15 @@ class Quadratic:
         bias = self.bias[part][:, None]
         return np.concatenate([self.vectors[part], np.ones_like(bias), bias], axis=1)
 
+    def single(self, part: Part) -> np.ndarray:
+        return self.gallery(part).astype(np.float32)
+
     def scores(self, first: np.ndarray, others: "Quadratic", second: np.ndarray) -> np.ndarray:
         dots = np.empty(len(first))
         for part in blocks(len(first), 4 * self.vectors.shape[1]):  # as in `cosine.scores`
             dots[part] = _dots(self.vectors[first[part]], others.vectors[second[part]])
         products = dots + (self.bias[first] + others.bias[second])
         return on_grid(products, np.maximum(self.reach[first], others.reach[second]))
-
-    def widened(self) -> "Quadratic":
-        return self
 
     def means(self, spans: Spans) -> "Quadratic":
         """The means of the vectors; each is then scored as if it were a single image's."""

@@ -36,12 +36,12 @@ class Rows(Protocol):
         """(n, W) float64, the other side of the product."""
         ...
 
-    def scores(self, first: np.ndarray, others: Any, second: np.ndarray) -> np.ndarray:
-        """(n,) float64 scores of listed pairs, rounded: rows `first` against the rows `second` of `others`."""
+    def single(self, part: Part) -> np.ndarray:
+        """(n, W) float32: `gallery` within 2 units in the last place."""
         ...
 
-    def widened(self) -> "Rows":
-        """The same in float64, for when each row is scored often."""
+    def scores(self, first: np.ndarray, others: Any, second: np.ndarray) -> np.ndarray:
+        """(n,) float64 scores of listed pairs, rounded: rows `first` against the rows `second` of `others`."""
         ...
 
     def means(self, spans: Spans) -> "Rows":

@@ -15,8 +15,8 @@ from bench.metrics.similarity import DECIMALS, Rows, on_grid
 
 Prepare = Callable[[np.ndarray], Rows]
 
-_SCORES = 1 << 21  # made at a time: a buffer of 8 MB
-_BATCH = 1 << 17  # survivors placed at a time
+_SCORES = 1 << 22  # made at a time: a buffer of 8 MB
+_BATCH = 1 << 16  # survivors placed at a time
 _MANY = 32  # a probe with more than a 32nd of a chunk in doubt gets a float64 product
 
 
@@ -51,7 +51,7 @@ class Gallery:
             while start < end:
                 stop = min(end, start + chunk, max(2 * start, 16))  # doubling: floors that rise early save work
                 taken = self.rows[start:stop] if ring is None else self.rows[ring[start - base : stop - base]]
-                yield stop, self.prepare(np.asarray(taken)).widened()
+                yield stop, self.prepare(np.asarray(taken))
                 start = stop
 
     def sample(self, count: int, chunk: int) -> Iterator[Rows]:
@@ -71,7 +71,7 @@ class Stream:
     """
 
     def __init__(self, left: Rows, chunk: int, device: str | None = None):
-        self.left, self.chunk = left.widened(), chunk
+        self.left, self.chunk = left, chunk
         self._product: Product = create(left.probe(slice(None)), chunk, device)
 
     def margin(self, right: Rows) -> np.ndarray:
@@ -82,7 +82,7 @@ class Stream:
         """What may reach its probe's `floor` (P,): places in the (P, n) table, and float32 values."""
         with np.errstate(over="ignore"):  # beyond all float32: nothing reaches it
             lowest = (floor - self.margin(right)).astype(np.float32)
-        return self._product.above(right.gallery(slice(None)), lowest)
+        return self._product.above(right.single(slice(None)), lowest)
 
     def count(self, right: Rows, ranks: MateCounts, tail: ImpostorCounts) -> None:
         """Count one chunk."""
@@ -106,7 +106,9 @@ class Stream:
         rough = values[of_ranks].astype(np.float64)
         near = ranks.near(rows, rough, self._product.error * self._limits(rows, right, columns) + SMALLEST)
         ranks.add(rows[~near], rough[~near])
-        both = np.union1d(of_ranks[near], of_tail)
+        marked = np.zeros(len(found), bool)
+        marked[of_ranks[near]] = marked[of_tail] = True
+        both = np.flatnonzero(marked)
         rows, columns = np.divmod(found[both], len(right.reach))
         scores = self._exact(rows, columns, right, ranks, tail)
         for counts, numbers in ((ranks, of_ranks[near]), (tail, of_tail)):
