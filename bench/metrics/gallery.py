@@ -157,10 +157,10 @@ def _first(
     edges = np.linspace(genuine[0], genuine[-1], _BINS)
     floor, counts = np.full(len(clusters), edges[0]), np.zeros((len(limits) - 1, _BINS + 1), np.int64)
     for right in gallery.sample(count, stream.chunk):
-        found, values = stream.above(right, floor)
-        bins = np.clip((values - edges[0]) * (_BINS - 1) / (edges[-1] - edges[0]) + 1, 0, _BINS).astype(np.intp)
-        bins += clusters[found // len(right.reach)] * (_BINS + 1)
-        counts += np.bincount(bins, minlength=counts.size).reshape(counts.shape)
+        for found, values in stream.above(right, floor):
+            bins = np.clip((values - edges[0]) * (_BINS - 1) / (edges[-1] - edges[0]) + 1, 0, _BINS).astype(np.intp)
+            bins += clusters[found // len(right.reach)] * (_BINS + 1)
+            counts += np.bincount(bins, minlength=counts.size).reshape(counts.shape)
     reach = counts.sum(1, keepdims=True) - np.cumsum(counts, 1)[:, :-1]
     expected = limits * (count / total)
     last = closed(reach, slack * (expected + 4 * np.sqrt(expected) + 4)) - 1

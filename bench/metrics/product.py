@@ -3,12 +3,14 @@
 Its rounding error has a rigorous bound, so it decides all comparisons but those within that bound of a level.
 """
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
 
 from bench.errors import RequestError
 
+_PIECE = 1 << 17  # what is above the floors is handed on in pieces of about as many scores
 SMALLEST = 1e-30  # numbers so small that float32 may lose all of them
 
 
@@ -29,15 +31,15 @@ class Product(Protocol):
         """How far a value can lie from the rounded float64 score, for scores of size 1."""
         ...
 
-    def above(self, gallery: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What scores at least as much as its probe's floor.
+    def above(self, gallery: np.ndarray, floor: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """What scores at least as much as its probe's floor, in pieces.
 
         Args:
             gallery: (n, W) float32.
             floor: (P,) float32.
 
-        Returns:
-            (k,) places in the (P, n) table of scores, row by row, rising; and (k,) float32 values there.
+        Yields:
+            (k,) places in the (P, n) table of scores, row by row, rising; and (k,) float32 values there; k > 0.
         """
         ...
 
@@ -63,14 +65,18 @@ class NumpyProduct:
         self._mask = np.empty(len(probes) * chunk, bool)
         self.error = error_bound(probes.shape[1])
 
-    def above(self, gallery: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def above(self, gallery: np.ndarray, floor: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         shape = len(self._probes), len(gallery)
         size = shape[0] * shape[1]
         products, mask = self._products[:size], self._mask[:size]
         table = np.matmul(self._probes, gallery.T, out=products.reshape(shape))
         np.greater_equal(table, floor[:, None], out=mask.reshape(shape))
-        found = np.flatnonzero(mask)
-        return found, products[found]
+        step = 1 + size // (1 + np.count_nonzero(mask) // _PIECE)
+        for start in range(0, size, step):
+            found = np.flatnonzero(mask[start : start + step])
+            if len(found):
+                found += start
+                yield found, products[found]
 
 
 class TorchProduct:
@@ -93,7 +99,7 @@ class TorchProduct:
             ) from error
         self.error = error_bound(probes.shape[1])
 
-    def above(self, gallery: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def above(self, gallery: np.ndarray, floor: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         torch, device = self._torch, self._probes.device
         chunk = torch.from_numpy(gallery).to(device)
         lowest = torch.from_numpy(floor).to(device)[:, None]
@@ -104,4 +110,7 @@ class TorchProduct:
         finally:
             torch.set_float32_matmul_precision(before)
         found = torch.nonzero((products >= lowest).flatten())[:, 0]
-        return found.cpu().numpy(), products.flatten()[found].cpu().numpy()
+        values = products.flatten()[found]
+        for start in range(0, len(found), _PIECE):
+            part = slice(start, start + _PIECE)
+            yield found[part].cpu().numpy(), values[part].cpu().numpy()

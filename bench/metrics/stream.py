@@ -16,7 +16,6 @@ from bench.metrics.similarity import DECIMALS, Rows, on_grid
 Prepare = Callable[[np.ndarray], Rows]
 
 _SCORES = 1 << 22  # made at a time: a buffer of 8 MB
-_BATCH = 1 << 16  # survivors placed at a time
 _MANY = 32  # a probe with more than a 32nd of a chunk in doubt gets a float64 product
 
 
@@ -78,41 +77,44 @@ class Stream:
         """(P,) by how much a product of each probe with any of `right` may be wrong."""
         return self._product.error * np.maximum(self.left.reach, right.reach.max()) + SMALLEST
 
-    def above(self, right: Rows, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What may reach its probe's `floor` (P,): places in the (P, n) table, and float32 values."""
+    def above(self, right: Rows, floor: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """What may reach its probe's `floor` (P,): places in the (P, n) table, and float32 values; in pieces."""
         with np.errstate(over="ignore"):  # beyond all float32: nothing reaches it
             lowest = (floor - self.margin(right)).astype(np.float32)
         return self._product.above(right.single(slice(None)), lowest)
 
     def count(self, right: Rows, ranks: MateCounts, tail: ImpostorCounts) -> None:
         """Count one chunk."""
-        found, values = self.above(right, np.minimum(ranks.floor, tail.floor))
         margin, width = self.margin(right), len(right.reach)
-        of_ranks, of_tail = [], []
-        for start in range(0, len(found), _BATCH):
-            part = slice(start, start + _BATCH)
-            rows = found[part] // width
-            of_ranks.append(start + ranks.add_sure(rows, values[part], margin))
-            of_tail.append(start + tail.add_sure(rows, values[part], margin))
-        if found.size:
-            self._settle(found, values, right, np.concatenate(of_ranks), np.concatenate(of_tail), ranks, tail)
+        of_ranks, rough, of_tail = [np.empty(0, np.intp)], [np.empty(0, np.float32)], [np.empty(0, np.intp)]
+        for found, values in self.above(right, np.minimum(ranks.floor, tail.floor)):
+            rows = found // width
+            doubtful = ranks.add_sure(rows, values, margin)
+            of_ranks.append(found[doubtful])
+            rough.append(values[doubtful])
+            of_tail.append(found[tail.add_sure(rows, values, margin)])
+        self._settle(right, np.concatenate(of_ranks), np.concatenate(rough), np.concatenate(of_tail), ranks, tail)
 
     def _settle(
-        self, found: np.ndarray, values: np.ndarray, right: Rows, of_ranks: np.ndarray, of_tail: np.ndarray,
+        self, right: Rows, of_ranks: np.ndarray, rough: np.ndarray, of_tail: np.ndarray,
         ranks: MateCounts, tail: ImpostorCounts,
     ) -> None:  # fmt: skip
-        """Count what the look-up left in doubt, numbers `of_ranks` and `of_tail` of `found`: by float64 scores."""
-        rows, columns = np.divmod(found[of_ranks], len(right.reach))
-        rough = values[of_ranks].astype(np.float64)
-        near = ranks.near(rows, rough, self._product.error * self._limits(rows, right, columns) + SMALLEST)
+        """Count what the look-up left in doubt, by float64 scores.
+
+        Args:
+            of_ranks, of_tail: places in the (P, n) table that `ranks` and `tail` have not counted.
+            rough: the float32 values at `of_ranks`.
+        """
+        rows, columns = np.divmod(of_ranks, len(right.reach))
+        near = ranks.near(
+            rows, rough.astype(np.float64), self._product.error * self._limits(rows, right, columns) + SMALLEST
+        )
         ranks.add(rows[~near], rough[~near])
-        marked = np.zeros(len(found), bool)
-        marked[of_ranks[near]] = marked[of_tail] = True
-        both = np.flatnonzero(marked)
-        rows, columns = np.divmod(found[both], len(right.reach))
+        both = np.union1d(of_ranks[near], of_tail)
+        rows, columns = np.divmod(both, len(right.reach))
         scores = self._exact(rows, columns, right, ranks, tail)
-        for counts, numbers in ((ranks, of_ranks[near]), (tail, of_tail)):
-            chosen = np.searchsorted(both, numbers)
+        for counts, places in ((ranks, of_ranks[near]), (tail, of_tail)):
+            chosen = np.searchsorted(both, places)
             counts.add(rows[chosen], scores[chosen])
 
     def _exact(
