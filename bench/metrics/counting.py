@@ -21,7 +21,7 @@ class Places:
 
     Args:
         levels: (R, W) the levels of each row, rising, filled up with +inf.
-        margin: (R,) by how much a score may be wrong.
+        margin: (R,) by how much a score may be wrong; no less than float32 rounds the levels.
         expected: how many scores may come: the fewer, the coarser the buckets, which take time to be made.
     """
 
