@@ -58,7 +58,7 @@ class Places:
     def _running(self, places: np.ndarray, rows: int, small: type) -> np.ndarray:
         """(R * (buckets + 1),) how many of the places lie in or before each bucket of their row."""
         steps: np.ndarray = np.zeros((rows, self._buckets + 1), small)
-        np.add.at(steps.reshape(-1), places, 1)
+        _count(steps, places)
         return np.cumsum(steps, axis=1, dtype=small, out=steps).reshape(-1)
 
     def find(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -114,13 +114,13 @@ class MateCounts:
     def add(self, probes: np.ndarray, scores: np.ndarray) -> None:
         """Count (n,) exact scores of (n,) probes."""
         width = self._ties.shape[1]
-        np.add.at(self._ties.reshape(-1), probes * width + self._place(probes, scores, True), 1)
-        np.add.at(self._above.reshape(-1), probes * width + self._place(probes, scores, False), 1)
+        _count(self._ties, probes * width + self._place(probes, scores, True))
+        _count(self._above, probes * width + self._place(probes, scores, False))
 
     def counts(self) -> tuple[np.ndarray, np.ndarray]:
         """(P, W') scores >= each level and > each level, cut off at `depth`."""
         both = [self._sure + exact for exact in (self._ties, self._above)]
-        found = [h.sum(1, keepdims=True) - np.cumsum(h, 1)[:, :-1] for h in both]
+        found = [_at_least(histogram) for histogram in both]
         return np.minimum(found[0], self.depth), np.minimum(found[1], self.depth)
 
     def close(self) -> None:
@@ -169,7 +169,7 @@ class ImpostorCounts:
             self._places = Places(self.levels[None], margin.max(keepdims=True), 16 * _MOST_BUCKETS)
         places = self._places.find(np.zeros(1, np.intp), scores[high])
         sure = places != Places.UNKNOWN
-        self._count(probes[high[sure]], places[sure] - 1)
+        self._add(probes[high[sure]], places[sure] - 1)
         return high[~sure]
 
     def near(self, scores: np.ndarray, margin: float | np.ndarray) -> np.ndarray:
@@ -179,15 +179,14 @@ class ImpostorCounts:
 
     def add(self, probes: np.ndarray, scores: np.ndarray) -> None:
         """Count (n,) exact impostor scores of (n,) probes."""
-        self._count(probes, np.searchsorted(self.levels, scores, side="right"))
+        self._add(probes, np.searchsorted(self.levels, scores, side="right"))
 
-    def _count(self, probes: np.ndarray, places: np.ndarray) -> None:
-        np.add.at(self._counts.reshape(-1), self._clusters[probes] * self._counts.shape[1] + places, 1)
+    def _add(self, probes: np.ndarray, places: np.ndarray) -> None:
+        _count(self._counts, self._clusters[probes] * self._counts.shape[1] + places)
 
     def counts(self) -> np.ndarray:
         """(G, n) impostor scores >= each level."""
-        places = self._counts
-        return places.sum(1, keepdims=True) - np.cumsum(places, 1)[:, :-1]
+        return _at_least(self._counts)
 
 
 def closed(counts: np.ndarray, limits: np.ndarray) -> int:
@@ -202,3 +201,13 @@ def closed(counts: np.ndarray, limits: np.ndarray) -> int:
     for own, limit in zip(counts, limits[:-1], strict=True):
         is_open |= total - own <= limit
     return int(np.argmax(is_open)) if is_open.any() else len(total)
+
+
+def _count(histogram: np.ndarray, places: np.ndarray) -> None:
+    """Add 1 to a contiguous histogram at each of the places, counted through all its rows."""
+    np.add.at(histogram.reshape(-1), places, np.ones(len(places), histogram.dtype))  # an int 1 takes a slow path
+
+
+def _at_least(places: np.ndarray) -> np.ndarray:
+    """(R, n) scores at place 1, 2 ... n or beyond, from a histogram (R, n + 1) of the places."""
+    return np.cumsum(places[:, :0:-1], axis=1)[:, ::-1]

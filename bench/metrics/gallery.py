@@ -130,7 +130,7 @@ def search(
             if seen in sizes:
                 ties, strictly = ranks.counts()
                 better[seen], above[seen] = ties[probe, slot], strictly[probe, slot]
-            if seen >= 1.25 * closed_at:
+            if seen >= 1.5 * closed_at:
                 ranks.close()
                 closed_at = seen
             if progress:
@@ -155,10 +155,11 @@ def _first(
     total = len(gallery.rows)
     count = min(total, max(_SAMPLE, total // 128))
     edges = np.linspace(genuine[0], genuine[-1], _BINS)
+    low, scale = edges[0], (_BINS - 1) / (edges[-1] - edges[0])
     floor, counts = np.full(len(clusters), edges[0]), np.zeros((len(limits) - 1, _BINS + 1), np.int64)
     for right in gallery.sample(count, stream.chunk):
         for found, values in stream.above(right, floor):
-            bins = np.clip((values - edges[0]) * (_BINS - 1) / (edges[-1] - edges[0]) + 1, 0, _BINS).astype(np.intp)
+            bins = np.clip((values - low) * scale + 1, 0, _BINS).astype(np.intp)
             bins += clusters[found // len(right.reach)] * (_BINS + 1)
             counts += np.bincount(bins, minlength=counts.size).reshape(counts.shape)
     reach = counts.sum(1, keepdims=True) - np.cumsum(counts, 1)[:, :-1]
