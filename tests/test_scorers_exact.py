@@ -95,6 +95,21 @@ def test_the_search_counts_what_a_table_of_scores_counts(scale, offset, chunk):
     assert found.roc().tar_at_far(0.01) == literal_tar(genuine, every.ravel().tolist(), 0.01)
 
 
+@pytest.mark.parametrize("chunk", [None, 7])
+def test_the_search_prepares_its_distractors_a_chunk_at_a_time(scorer, chunk):
+    """Also through principal components and a fitted model: the counts are those of a table made at once."""
+    random = np.random.default_rng(2)
+    people = np.repeat(np.arange(4), 3)
+    probes = random.normal(size=(4, WIDTH))[people] + random.normal(size=(12, WIDTH))
+    distractors = random.normal(size=(90, WIDTH))
+    distractors[::9] = probes[:10]
+    left, right, everything = scorer.prepare(probes), scorer.prepare(distractors), slice(None)
+    every = table(left, everything, right, everything, right.gallery(everything))
+    found = metrics.search(probes, people, distractors, (90,), depth=None, chunk=chunk, prepare=scorer.prepare)
+    expected = (every[found.probe] >= found.mate_scores[:, None]).sum(axis=1)
+    assert found.better[90].tolist() == expected.tolist() and 0 < expected.min() < expected.max()
+
+
 @pytest.mark.parametrize("chunk", [33, 400])
 def test_the_search_knows_how_long_the_distractors_are(chunk):
     """Dot products that hit or miss the mate's by less than float32 sees of a row 100 times as long as the probes."""

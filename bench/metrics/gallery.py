@@ -114,8 +114,8 @@ def search(
     once = once[np.argsort(mate_scores[once], kind="stable")]
     genuine, owners = mate_scores[once], clusters[probe[once]]
     impostors = np.bincount(clusters) * len(distractors)
-    allowed = [allowed_false_accepts(largest_far, n) for n in (*(impostors.sum() - impostors), impostors.sum())]
-    limits = np.array(allowed)
+    kept = (*(impostors.sum() - impostors), impostors.sum())
+    limits = np.array([allowed_false_accepts(largest_far, pairs) for pairs in kept])
 
     stream = Stream(left, chunk or chunk_of(len(probes)), device)
     gallery = Gallery(distractors, order, prepare)
@@ -124,22 +124,32 @@ def search(
     while not settled:
         first = _first(stream, gallery, genuine, clusters, limits, slack)
         ranks, tail = MateCounts(mates, depth, len(distractors)), ImpostorCounts(genuine[first:], clusters)
-        better, above, closed_at = {}, {}, 0
-        for seen, right in gallery.chunks(sizes, stream.chunk):
-            stream.count(right, ranks, tail)
-            if seen in sizes:
-                ties, strictly = ranks.counts()
-                better[seen], above[seen] = ties[probe, slot], strictly[probe, slot]
-            if seen >= 1.5 * closed_at:
-                ranks.close()
-                closed_at = seen
-            if progress:
-                progress(seen, len(distractors))
+        nested = _passed(stream, gallery, sizes, ranks, tail, progress)
         false_accepts = tail.counts()
         shut = closed(false_accepts, limits)
         settled, slack = shut > 0 or first == 0, 4 * slack  # or the guess was too high: levels below it may be open
+    better = {size: ties[probe, slot] for size, (ties, _) in nested.items()}
+    above = {size: strictly[probe, slot] for size, (_, strictly) in nested.items()}
     genuine, false_accepts = genuine[first + shut :], false_accepts[:, shut:]
     return Search(probe, mate, mate_scores, better, above, depth, genuine, owners, false_accepts, impostors)
+
+
+def _passed(
+    stream: Stream, gallery: Gallery, sizes: Sequence[int], ranks: MateCounts, tail: ImpostorCounts,
+    progress: Callable[[int, int], None] | None,
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:  # fmt: skip
+    """One pass over all distractors: gallery size -> what `ranks` had counted when it was reached."""
+    nested, closed_at = {}, 0
+    for seen, right in gallery.chunks(sizes, stream.chunk):
+        stream.count(right, ranks, tail)
+        if seen in sizes:
+            nested[seen] = ranks.counts()
+        if seen >= 1.5 * closed_at:
+            ranks.close()
+            closed_at = seen
+        if progress:
+            progress(seen, len(gallery.rows))
+    return nested
 
 
 def _first(

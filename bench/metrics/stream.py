@@ -15,7 +15,7 @@ from bench.metrics.similarity import DECIMALS, Rows, on_grid
 
 Prepare = Callable[[np.ndarray], Rows]
 
-_SCORES = 1 << 22  # made at a time: a buffer of 8 MB
+_SCORES = 1 << 22  # made at a time: a buffer of 16 MB
 _MANY = 32  # a probe with more than a 32nd of a chunk in doubt gets a float64 product
 
 
@@ -106,11 +106,11 @@ class Stream:
             rough: the float32 values at `of_ranks`.
         """
         rows, columns = np.divmod(of_ranks, len(right.reach))
-        near = ranks.near(
-            rows, rough.astype(np.float64), self._product.error * self._limits(rows, right, columns) + SMALLEST
-        )
+        margin = self._product.error * self._limits(rows, right, columns) + SMALLEST
+        near = ranks.near(rows, rough.astype(np.float64), margin)
         ranks.add(rows[~near], rough[~near])
-        both = np.union1d(of_ranks[near], of_tail)
+        both = np.sort(np.concatenate([of_ranks[near], of_tail]), kind="stable")  # merges two sorted runs
+        both = both[np.diff(both, prepend=-1) > 0]
         rows, columns = np.divmod(both, len(right.reach))
         scores = self._exact(rows, columns, right, ranks, tail)
         for counts, places in ((ranks, of_ranks[near]), (tail, of_tail)):
