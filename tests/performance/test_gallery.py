@@ -92,6 +92,7 @@ class Memory:
         return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
 
 
+@pytest.mark.timeout(7200)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
 @pytest.mark.benchmark(group=f"gallery: 3,530 probes x {DISTRACTORS:,} distractors x 512, the products alone in turn")
 @pytest.mark.parametrize("depth", [100, None], ids=["to rank 100", "every rank"])
