@@ -11,7 +11,6 @@ from threadpoolctl import threadpool_limits
 from bench import metrics
 from bench.errors import RequestError
 from bench.metrics import cosine, stream
-from bench.metrics.counting import Places
 from bench.metrics.product import NumpyProduct, error_bound
 
 
@@ -220,36 +219,6 @@ def test_a_gallery_on_disk_is_read_in_order_and_in_small_parts(known, ordered, t
     assert done == sorted(set(done)) and seen[-1] == (3_000, 3_000)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(
-    seed=st.integers(0, 10**6),
-    margin=st.sampled_from([1e-6, 3e-5, 0.01, 1.0]),
-    scale=st.sampled_from([1e-20, 1.0, 1e20]),
-)
-def test_a_place_that_is_looked_up_is_certain(seed, margin, scale):
-    """Scores at, beside and between the levels: a known place is that of all numbers within the margin."""
-    random = np.random.default_rng(seed)
-    levels = np.sort(
-        random.choice([-1, 0.25, 0.5, 0.5 + 1e-6, 0.75], (3, 6)) + 1e-3 * random.normal(size=(3, 6)), axis=1
-    )
-    levels[1, 2:] = np.inf
-    levels[2] = np.inf
-    levels, margins = scale * levels, np.full(3, margin * scale + 1e-30)
-    places = Places(levels, margins, 10**6)
-    rows = np.repeat(np.arange(3), 400)
-    around = np.where(np.isfinite(levels), levels, 0)[rows, random.integers(0, 6, 1200)]
-    steps = random.choice([0, 1, -1, 1.01, -1.01, 30, -30], 1200) * margins[0]
-    scores = (around + steps + random.choice([0, 1e-3], 1200) * scale * random.normal(size=1200)).astype(np.float32)
-    found = places.find(rows, scores)
-    low, high = scores.astype(float) - margins[0], scores.astype(float) + margins[0]
-    below, above = ((levels[rows] <= edge[:, None]).sum(1) for edge in (np.nextafter(low, -np.inf), high))
-    known = found != Places.UNKNOWN
-    assert (found[known] - 1 == below[known]).all() and (found[known] - 1 == above[known]).all()
-    if margin < 1e-3:
-        far = np.abs(scores[:, None] - levels[rows]).min(1) > 0.1 * scale
-        assert known[far].all(), "what is far from all levels needs no second look"
-
-
 def test_rows_of_any_length_keep_their_scores():
     """Lengths whose inverse leaves float32, beside rows of zeros."""
     probes, people, distractors = realistic(distractors=200)
@@ -263,6 +232,14 @@ def test_rows_of_any_length_keep_their_scores():
     assert np.abs(left.single(slice(None)) @ right.single(slice(None)).T - table).max() < error_bound(64)
     found = metrics.search(probes, people, odd, (200,), depth=None)
     assert found.better[200].tolist() == (table[found.probe] >= found.mate_scores[:, None]).sum(1).tolist()
+
+
+def test_torch_multiplies_in_full_float32_whatever_its_user_has_set(monkeypatch):
+    torch, asked = pytest.importorskip("torch"), []
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", asked.append)
+    found = metrics.search(*realistic(distractors=50), (50,), device="cpu")
+    assert len(found.better[50]) and asked[:2] == ["highest", "medium"]
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch):
