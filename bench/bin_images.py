@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bench import _pickled
+from bench import _pickled, bounded
 from bench._pickled_values import Array, BadPickle, Data, Forbidden, Span
 from bench.errors import RequestError
 from bench.files import FileImages
@@ -71,13 +71,18 @@ class BinFile:
             for name, span in zip(self.names, spans, strict=True)
         }
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most: int = bounded.PICTURE) -> bytes:
         """One encoded image.
 
         Raises:
             KeyError: there is no such image.
+            RequestError: it holds more than `most` bytes.
         """
         span = self._content.images[self._row[name]]
+        if span.stop - span.start > most:
+            raise RequestError(
+                f"image {name} in {self.path} has {span.stop - span.start:,} bytes: at most {most:,} are read"
+            )
         with self.path.open("rb") as file:
             file.seek(span.start)
             data = file.read(span.stop - span.start)

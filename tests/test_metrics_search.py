@@ -93,6 +93,18 @@ def test_the_order_decides_the_nested_galleries(literal_search):
         assert by_order.better[size].tolist() == by_hand.better[size].tolist()
 
 
+@pytest.mark.parametrize("chunk", [None, 16])
+def test_an_order_of_some_distractors_searches_them_alone(literal_search, chunk):
+    (probes, people, distractors), *_ = literal_search
+    order = np.random.default_rng(2).permutation(len(distractors))[:170]
+    by_order = metrics.search(probes, people, distractors, (50, 170), order=order, depth=None, chunk=chunk)
+    by_hand = metrics.search(probes, people, distractors[order], (50, 170), depth=None)
+    for size in (50, 170):
+        assert by_order.better[size].tolist() == by_hand.better[size].tolist()
+    assert by_order.impostors.tolist() == by_hand.impostors.tolist() and by_order.depth == 170
+    assert by_order.false_accepts.tolist() == by_hand.false_accepts.tolist()
+
+
 @pytest.mark.parametrize("gap", [1e-6, 1e-9])
 def test_differences_below_float32_are_decided_in_float64(gap):
     """Every distractor beats, or is beaten by, the mate by less than float32 can see."""

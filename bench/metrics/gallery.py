@@ -92,15 +92,15 @@ def search(
         people: (P,) the number of each probe's person.
         distractors: (N, D), of any floating type; may be mapped from a file, which is then read from front to back and
             never held as a whole.
-        sizes: gallery sizes, each 1..N; the gallery of size n is the first n in `order`, so galleries are nested.
-        order: (N,) a permutation of the distractors; without it they stand as they are.
+        sizes: gallery sizes, each 1..n; the gallery of a size is the first so many in `order`, so galleries are nested.
+        order: (n,) different rows of distractors, the only ones that are searched; without it all, as they stand.
         clusters: (P,) the number 0..G-1 of the cluster of people that each probe belongs to; without it the person's.
         depth: the largest rank asked for; None: every rank, to the size of the gallery.
         largest_far: the false accepts are exact up to this rate, with every one cluster left out too.
         chunk: distractors per matrix product, for tests: no figure depends on it.
         prepare: what makes embeddings, row by row, ready for scoring; without it scores are cosines.
         device: where torch computes the matrix products (`cuda`); without one numpy does. No figure depends on it.
-        progress: called as (distractors done, N) after each chunk.
+        progress: called as (distractors done, all) after each chunk.
 
     Raises:
         RequestError: no such device, or embeddings that `prepare` refuses.
@@ -113,17 +113,18 @@ def search(
     once = np.flatnonzero(probe < mate)
     once = once[np.argsort(mate_scores[once], kind="stable")]
     genuine, owners = mate_scores[once], clusters[probe[once]]
-    impostors = np.bincount(clusters) * len(distractors)
+    total = len(distractors) if order is None else len(order)
+    impostors = np.bincount(clusters) * total
     kept = (*(impostors.sum() - impostors), impostors.sum())
     limits = np.array([allowed_false_accepts(largest_far, pairs) for pairs in kept])
 
     stream = Stream(left, chunk or chunk_of(len(probes)), device)
     gallery = Gallery(distractors, order, prepare)
-    depth = len(distractors) if depth is None else depth
+    depth = total if depth is None else depth
     slack, settled = 1.25, False
     while not settled:
         first = _first(stream, gallery, genuine, clusters, limits, slack)
-        ranks, tail = MateCounts(mates, depth, len(distractors)), ImpostorCounts(genuine[first:], clusters)
+        ranks, tail = MateCounts(mates, depth, total), ImpostorCounts(genuine[first:], clusters)
         nested = _passed(stream, gallery, sizes, ranks, tail, progress)
         false_accepts = tail.counts()
         shut = closed(false_accepts, limits)
@@ -148,7 +149,7 @@ def _passed(
             ranks.close()
             closed_at = seen
         if progress:
-            progress(seen, len(gallery.rows))
+            progress(seen, gallery.total)
     return nested
 
 
@@ -162,7 +163,7 @@ def _first(
     """
     if not len(genuine) or genuine[0] == genuine[-1]:
         return 0
-    total = len(gallery.rows)
+    total = gallery.total
     count = min(total, max(_SAMPLE, total // 128))
     edges = np.linspace(genuine[0], genuine[-1], _BINS)
     low, scale = edges[0], (_BINS - 1) / (edges[-1] - edges[0])

@@ -30,7 +30,7 @@ class Gallery:
 
     Attributes:
         rows: (N, D), maybe mapped from a file: never read but by chunks, and every chunk from the front to the back.
-        order: (N,) a permutation; None where they stand in order.
+        order: (n,) different rows, the only ones that are read; None: all as they stand.
         prepare: what makes rows ready for scoring.
     """
 
@@ -38,13 +38,18 @@ class Gallery:
     order: np.ndarray | None
     prepare: Prepare
 
+    @property
+    def total(self) -> int:
+        """How many distractors are searched."""
+        return len(self.rows) if self.order is None else len(self.order)
+
     def chunks(self, sizes: Sequence[int], chunk: int) -> Iterator[tuple[int, Rows]]:
         """(distractors so far, the last of them), ends at every gallery size.
 
         Between two sizes the order does not matter, so there the rows are read as they lie in the file.
         """
         start = 0
-        for end in sorted({*sizes, len(self.rows)}):
+        for end in sorted({*sizes, self.total}):
             ring = None if self.order is None else np.sort(self.order[start:end])
             base = start
             while start < end:
@@ -55,7 +60,8 @@ class Gallery:
 
     def sample(self, count: int, chunk: int) -> Iterator[Rows]:
         """`count` of them drawn at random, always the same, in chunks."""
-        drawn = np.sort(np.random.default_rng(0).permutation(len(self.rows))[:count])
+        drawn = np.random.default_rng(0).permutation(self.total)[:count]
+        drawn = np.sort(drawn if self.order is None else self.order[drawn])
         for start in range(0, count, chunk):
             yield self.prepare(np.asarray(self.rows[drawn[start : start + chunk]]))
 
