@@ -8,8 +8,7 @@ from literal import literal_cosine, literal_tar
 
 from bench import metrics
 from bench.metrics import cosine
-from bench.metrics.product import error_bound
-from bench.metrics.stream import rounded_product
+from bench.metrics.rounding import error_bound, rounded_product
 
 
 def gallery_case(seed, scale=1.0):

@@ -11,7 +11,8 @@ from threadpoolctl import threadpool_limits
 from bench import metrics
 from bench.errors import RequestError
 from bench.metrics import cosine, stream
-from bench.metrics.product import NumpyProduct, error_bound
+from bench.metrics.product import NumpyProduct
+from bench.metrics.rounding import error_bound
 
 
 def every_score(probes, people, distractors):

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 from literal import literal_accuracy, literal_auc, literal_cosine, literal_tar
-from made_up_lists import LISTS, embed, make
+from made_up_lists import CHANCE, LISTS, embed, make
 from scipy.stats import multivariate_normal
 
 from bench import scorers
@@ -127,18 +127,18 @@ def test_heldout_equals_loops(scorer):
 @pytest.mark.parametrize("name", list(LISTS))
 def test_a_constant_embedding_scores_chance(scorer, name):
     protocol = make(name)
-    chance = {"accuracy": 0.5, "accuracy_se": 0.0, "auc": 0.5, "eer": 0.5}
-    for value in (0.0, 0.3, -7.0):
+    plain = scorer.name == "cosine" and scorer.pca is None  # to which a row of zeros points nowhere
+    for value in (0.3, -7.0) if plain else (0.0, 0.3, -7.0):
         found = protocol.score(np.full((len(protocol.images), WIDTH), value, np.float32), scorer).metrics
         for key, metric in found.items():
             figure = key.partition("/")[2]
-            assert metric == (1.0 if figure.endswith("_optimistic") else chance.get(figure, 0.0)), key
+            assert metric == (1.0 if figure.endswith("_optimistic") else CHANCE.get(figure, 0.0)), key
 
 
 @pytest.mark.parametrize("name", list(LISTS))
 def test_no_scorer_is_cosine(name):
     protocol = make(name)
-    rows = embed(protocol)
+    rows = embed(protocol, noise=0.5 if name == "lfw_blufr" else 0.9)  # whose strict figures are 0 with more
     assert protocol.score(rows, scorers.fit("cosine")).metrics == protocol.score(rows).metrics
     assert protocol.score(rows, scorers.fit("l2")).metrics != protocol.score(rows).metrics
 

@@ -7,10 +7,9 @@ from made_up_lists import embed, make
 
 from bench import metrics, scorers
 from bench.errors import RequestError
-from bench.metrics.product import error_bound
 from bench.metrics.quadratic import Quadratic
+from bench.metrics.rounding import error_bound, rounded_product
 from bench.metrics.similarity import DECIMALS, table
-from bench.metrics.stream import rounded_product
 
 WIDTH = 12
 

@@ -1,6 +1,6 @@
 """A block of scores by one float32 matrix product, and their exact values wherever they are needed.
 
-The product's rounding error has a rigorous bound (`bench.metrics.gallery.error_bound`), so that it decides every
+The product's rounding error has a rigorous bound (`bench.metrics.rounding.error_bound`), so that it decides every
 comparison but those within that bound; these few pairs are scored again in float64, as `Rows.scores` does. So what is
 counted depends neither on the blocks nor on the threads.
 """
@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.metrics.gallery import error_bound
-from bench.metrics.similarity import DECIMALS, Rows, on_grid
+from bench.metrics.rounding import SMALLEST, error_bound, rounded_product
+from bench.metrics.similarity import Rows
 
 BLOCK = 1 << 21  # scores made at a time
-_SMALLEST = 1e-30  # numbers so small that float32 may lose all of them
 _MANY = 32  # a second product costs less than scoring this share (1 / 32) of a block pair by pair
 
 
@@ -41,12 +40,8 @@ class Block:
             return self.left.scores(first, self.right, second)
         products = (self.left.probe(self.rows) @ self.right.gallery(self.columns).T)[row, column]
         limits = np.maximum(self.left.reach[first], self.right.reach[second])
-        scores = on_grid(products, limits)
-        width = self.left.probe(self.rows[:1]).shape[1]
-        # Not certain is what lies so near to the middle between two decimals that the product's own error matters.
-        error = 2.02 * (width + 8) * 2.0**-53
-        unsure = np.abs(products - scores) >= (0.5 * 10.0**-DECIMALS - error) * limits
-        scores[unsure] = self.left.scores(first[unsure], self.right, second[unsure])
+        scores, certain = rounded_product(products, self.left.probe(self.rows[:1]).shape[1], limits)
+        scores[~certain] = self.left.scores(first[~certain], self.right, second[~certain])
         return scores
 
 
@@ -60,7 +55,7 @@ def block(left: Rows, rows: np.ndarray, right: Rows, columns: np.ndarray, made: 
     probes = left.probe(rows)
     values = probes.astype(np.float32) @ made.T
     reach = np.maximum(left.reach[rows], right.reach[columns].max(initial=0.0))
-    return Block(left, rows, right, columns, values, (error_bound(probes.shape[1]) * reach + _SMALLEST)[:, None])
+    return Block(left, rows, right, columns, values, (error_bound(probes.shape[1]) * reach + SMALLEST)[:, None])
 
 
 def float32(levels: np.ndarray) -> np.ndarray:

@@ -9,18 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from bench.errors import RequestError
+from bench.metrics.rounding import error_bound
 
 _PIECE = 1 << 17  # what is above the floors is handed on in pieces of about as many scores
-SMALLEST = 1e-30  # numbers so small that float32 may lose all of them
-
-
-def error_bound(width: int) -> float:
-    """How far a float32 dot product of `width` numbers can lie from the rounded float64 score, for scores of size 1.
-
-    The classical bound (Higham, Accuracy and Stability of Numerical Algorithms, 3.1): width * u for the sum in any
-    order, 3 u for rounding the vectors (see `Rows.single`); 5 u more cover the comparison in float32 and the float64 side.
-    """
-    return 1.01 * (width + 8) * 2.0**-24
 
 
 class Product(Protocol):

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.metrics.counting import ImpostorCounts, MateCounts
-from bench.metrics.product import SMALLEST, Product, create
-from bench.metrics.similarity import DECIMALS, Rows, on_grid
+from bench.metrics.product import Product, create
+from bench.metrics.rounding import SMALLEST, rounded_product
+from bench.metrics.similarity import DECIMALS, Rows
 
 Prepare = Callable[[np.ndarray], Rows]
 
@@ -146,20 +147,3 @@ class Stream:
     def _limits(self, rows: np.ndarray, right: Rows, columns: np.ndarray) -> np.ndarray:
         """(n,) what the scores of these pairs cannot exceed."""
         return np.maximum(self.left.reach[rows], right.reach[columns])
-
-
-def rounded_product(
-    products: np.ndarray, width: int, limits: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Float64 products rounded as scores are, and whether that is certainly the score that `Rows.scores` gives.
-
-    (It is unless the product lies so near to the middle between two decimals that its own rounding error matters.)
-
-    Args:
-        width: how many numbers each is a sum of.
-        limits: what the scores cannot exceed; without it 1.
-    """
-    limits = np.ones_like(products) if limits is None else limits
-    rounded = on_grid(products, limits)
-    error = 2.02 * (width + 8) * 2.0**-53
-    return rounded, np.abs(products - rounded) < (0.5 * 10.0**-DECIMALS - error) * limits
