@@ -8,6 +8,7 @@ from functools import cache
 from itertools import combinations
 from pathlib import Path
 
+import made_up_ijb
 import numpy as np
 
 from bench import protocols
@@ -128,6 +129,7 @@ LISTS = {
     "megaface": {"probes.txt": faces(PEOPLE[:6], 4), "distractors.txt": faces(PEOPLE[6:], 5), **devkit_lists()},
     "lfw_blufr": blufr(),
     "rank_k": identification(),
+    "ijb": made_up_ijb.release(),
     "heldout": {"images.txt": faces(PEOPLE[:24], 3)},
     "retrieval": {"images.txt": faces(PEOPLE[:24], 3) + "\n" + faces(PEOPLE[24:30], 1)},
 }
