@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.metrics.verification import Roc
 
-_BINS = 1 << 18
+_MOST_BINS, _FEWEST_BINS = 1 << 18, 1 << 8
 
 
 def place(levels: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -29,19 +29,21 @@ class Table:
         levels: (L,) rising, at least one.
         margin: how far a score that is asked for may lie from the true one.
         kind: float32 or float64, of the scores that are asked for.
+        asked: how many scores will be asked for: fewer than a quarter of a million need no such long table.
     """
 
     UNKNOWN = -1
 
-    def __init__(self, levels: np.ndarray, margin: float, kind: type[np.floating]):
+    def __init__(self, levels: np.ndarray, margin: float, kind: type[np.floating], asked: int = _MOST_BINS):
+        bins = int(np.clip(asked, _FEWEST_BINS, _MOST_BINS))
         reach = max(float(np.abs(levels).max()), margin, float(np.finfo(kind).tiny) / margin if margin else 1.0)
         # A bin is wider than what rounding in `kind` can do to a score's place in the row of bins; one bin of slack on
         # either side of a bin covers it.
-        width = max((float(levels[-1] - levels[0]) + 2 * margin) / (_BINS - 8), 64 * float(np.finfo(kind).eps) * reach)
+        width = max((float(levels[-1] - levels[0]) + 2 * margin) / (bins - 8), 64 * float(np.finfo(kind).eps) * reach)
         self._kind = kind
         self._start = kind(float(levels[0]) - margin - 4 * width)
         self._rate = kind(1 / width)
-        edges = float(self._start) + width * np.arange(_BINS + 1)
+        edges = float(self._start) + width * np.arange(bins + 1)
         edges[0], edges[-1] = -np.inf, np.inf  # the outermost bins hold all that lies beyond
         low = np.searchsorted(levels, edges[:-1] - margin - width, side="left")
         high = np.searchsorted(levels, edges[1:] + margin + width, side="right")
@@ -51,7 +53,7 @@ class Table:
         """(n,) places, `UNKNOWN` for scores that lie near to a level."""
         bins = scores - self._start
         bins *= self._rate
-        np.clip(bins, 0, _BINS - 1, out=bins)
+        np.clip(bins, 0, len(self._places) - 1, out=bins)
         return self._places.take(bins.astype(np.intp))
 
 

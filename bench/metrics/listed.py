@@ -130,8 +130,8 @@ class _Places:
         self._width = self._left.shape[1]
         self._reach = rows.reach[pairs.order]
         reach = float(rows.reach.max())
-        self._rough = Table(found, error_bound(self._width) * reach + _SMALLEST, np.float32)
-        self._fine = Table(found, 2 * 10.0**-DECIMALS * reach, np.float64)
+        self._rough = Table(found, error_bound(self._width) * reach + _SMALLEST, np.float32, len(pairs.cells))
+        self._fine = Table(found, 2 * 10.0**-DECIMALS * reach, np.float64, len(pairs.cells))
         self._side = 1 << pairs.bits
         self._buffer = np.empty((self._side, self._side), np.float32)
         self._many = False  # whether float32 left most of the last block undecided
@@ -144,7 +144,7 @@ class _Places:
         if not self._many:
             found = self._rough(self._products(row, column).take(cells))
             near = np.flatnonzero(found == Table.UNKNOWN)
-            self._many = _WIDE * len(near) > self._side**2
+            self._many = bool(_WIDE * len(near) > self._side**2)
             if not self._many:
                 found[near] = self._exactly(row, column, cells[near])
                 return found, cells
@@ -176,7 +176,7 @@ class _Places:
         found[doubtful] = self._exactly(row, column, cells[doubtful])
         found[clear] = levels.place(self._levels, values[clear])
         undecided = np.count_nonzero(self._rough(values.astype(np.float32)) == Table.UNKNOWN)
-        self._many = _WIDE * undecided > self._side**2
+        self._many = bool(_WIDE * undecided > self._side**2)
         return found
 
 

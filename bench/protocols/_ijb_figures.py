@@ -118,7 +118,7 @@ class _Figures:
     def means(self, figure: str, rows: list[np.ndarray], hits: list[np.ndarray], mark: str | None) -> None:
         """A figure of each gallery, and their mean."""
         labels = [f"{figure}_{gallery.label}" for gallery in self.galleries]
-        parts = [self.mean(label, *part, mark) for label, *part in zip(labels, rows, hits, strict=True)]
+        parts = [self.mean(label, of, found, mark) for label, of, found in zip(labels, rows, hits, strict=True)]
         value = float(np.mean([part.mean() for part in hits]))
         self._enter(figure, value, np.mean(parts, axis=0), mark)
 

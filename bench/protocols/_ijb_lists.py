@@ -160,6 +160,8 @@ def _table(piece: str, line: int, where: str) -> np.ndarray:
     lengths = np.flatnonzero(digit & ~np.concatenate([digit[1:], [False]])) - np.flatnonzero(begins)
     if not (digit | blank).all() or ((of_line != 3) & (of_line != 0)).any() or (lengths >= _LARGEST).any():
         raise RequestError(_first_bad(piece, line, where))
+    if not begins.any():
+        return np.empty((0, 3), np.int32)
     table = np.fromstring(piece, np.int64, sep=" ").reshape(-1, 3).astype(np.int32)
     if (table[:, 2] > 1).any() or (table[:, 0] == table[:, 1]).any():
         raise RequestError(_first_bad(piece, line, where))

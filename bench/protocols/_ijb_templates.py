@@ -178,7 +178,8 @@ def _both(genuine: int, impostor: int, where: str) -> None:
 
 def _known(galleries: dict[str, dict[int, str]], probes: dict[int, str]) -> dict[int, str]:
     """Template -> subject, of all lists together."""
-    known, seen = dict(probes), {}
+    known = dict(probes)
+    seen: dict[str, int] = {}
     for label, owner in galleries.items():
         for number, subject in owner.items():
             if known.setdefault(number, subject) != subject:

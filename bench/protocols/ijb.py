@@ -127,7 +127,7 @@ class Ijb:
     @cached_property
     def _blocks(self) -> listed.Blocks:
         of = self.templates
-        return listed.Blocks.of(*of.impostor.T, len(of.subject), self._cluster)
+        return listed.Blocks.of(of.impostor[:, 0], of.impostor[:, 1], len(of.subject), self._cluster)
 
     def _verification(self, rows: Rows) -> Scores:
         first, second = self.templates.genuine.T
