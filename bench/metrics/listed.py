@@ -131,9 +131,11 @@ class _Places:
         self._reach = rows.reach[pairs.order]
         reach = float(rows.reach.max())
         self._rough = Table(found, error_bound(self._width) * reach + _SMALLEST, np.float32, len(pairs.cells))
-        self._fine = Table(found, 2 * 10.0**-DECIMALS * reach, np.float64, len(pairs.cells))
+        self._step = 2 * 10.0**-DECIMALS * reach  # the most that a rounded float64 product can lie from the score
+        self._fine = Table(found, self._step, np.float64, len(pairs.cells))
         self._side = 1 << pairs.bits
         self._buffer = np.empty((self._side, self._side), np.float32)
+        self._panel = -1, np.empty(0)
         self._many = False  # whether float32 left most of the last block undecided
 
     def of_block(self, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -165,16 +167,21 @@ class _Places:
         """The places by a float64 product, and one by one where even that leaves doubt."""
         sides = [self._pairs.order[corner : corner + self._side] for corner in (row, column)]
         products = np.empty((len(sides[0]), self._side))
-        np.matmul(self._rows.probe(sides[0]), self._rows.gallery(sides[1]).T, out=products[:, : len(sides[1])])
+        if self._panel[0] != row:  # the blocks of one row follow each other
+            self._panel = row, self._rows.probe(sides[0])
+        np.matmul(self._panel[1], self._rows.gallery(sides[1]).T, out=products[:, : len(sides[1])])
         limits = np.maximum(
             self._reach[row + (cells >> self._pairs.bits)], self._reach[column + (cells & (self._side - 1))]
         )
         values, certain = _on_grid(products.take(cells), self._width, limits)
         found = self._fine(values)
         near = found == Table.UNKNOWN
-        doubtful, clear = np.flatnonzero(near & ~certain), np.flatnonzero(near & certain)
-        found[doubtful] = self._exactly(row, column, cells[doubtful])
+        clear, unsure = np.flatnonzero(near & certain), np.flatnonzero(near & ~certain)
         found[clear] = levels.place(self._levels, values[clear])
+        low = np.searchsorted(self._levels, values[unsure] - self._step, side="left")
+        doubtful = low != np.searchsorted(self._levels, values[unsure] + self._step, side="right")
+        found[unsure] = 2 * low
+        found[unsure[doubtful]] = self._exactly(row, column, cells[unsure[doubtful]])
         undecided = np.count_nonzero(self._rough(values.astype(np.float32)) == Table.UNKNOWN)
         self._many = bool(_WIDE * undecided > self._side**2)
         return found
