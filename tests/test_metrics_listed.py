@@ -114,6 +114,20 @@ def test_a_float64_product_and_single_pairs_give_the_same_counts(kind, monkeypat
     assert before.impostor_of.tolist() == after.impostor_of.tolist()
 
 
+def shifted(products, width, limits):
+    """As if every product had been rounded to the next decimal, and none were certain."""
+    return products + 1e-12, np.zeros(products.shape, bool)
+
+
+def test_what_a_float64_product_leaves_in_doubt_is_scored_again(monkeypatch):
+    rows, people, first, second, same = case(3)
+    vectors = cosine.Vectors.of(rows)
+    before = counted(vectors, first, second, same, people)
+    monkeypatch.setattr(listed, "_WIDE", 10**9)
+    monkeypatch.setattr(listed, "_on_grid", shifted)
+    assert counted(vectors, first, second, same, people).impostor.tolist() == before.impostor.tolist()
+
+
 def test_scores_that_are_no_cosines_are_counted_too():
     rows, people, first, second, same = case(4)
     squared = Quadratic.of(np.sqrt(2) * 30 * rows, np.ones(6))
@@ -137,6 +151,8 @@ def test_blocks_without_pairs_cost_nothing():
     first, second = (side.ravel() for side in np.meshgrid(np.arange(20, 24), np.arange(20)))
     blocks = listed.Blocks.of(first, second, 24, np.zeros(24, int), bits=2)
     assert len(blocks) == 5 and blocks.starts[-1] == 80
+    first, second = (side.ravel() for side in np.indices((8, 8)))
+    assert len(listed.Blocks.of(first, second, 8, np.zeros(8, int), bits=2)) == 3, "scores are symmetric"
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
@@ -212,6 +228,19 @@ def test_searches_count_what_loops_count(chunk):
         assert found.better[n].tolist() == [better for better, _, _ in expected]
         assert found.above[n].tolist() == [above for _, above, _ in expected]
         assert found.best[n].tolist() == pytest.approx([best for _, _, best in expected], abs=1e-12)
+
+
+def test_scores_of_searches_that_are_in_doubt_are_made_again(monkeypatch):
+    rows, people, *_ = case(6, things=60)
+    galleries, probes = [np.array([0, 5, 2]), np.array([3, 12, 1, 7])], np.arange(14, 60)
+    enrolled = {people[g]: g for gallery in galleries for g in gallery.tolist()}
+    mates = np.array([enrolled.get(people[p], -1) for p in probes])
+    before = searches.search_galleries(cosine.Vectors.of(rows), probes, mates, galleries)
+    monkeypatch.setattr(searches, "_on_grid", shifted)
+    after = searches.search_galleries(cosine.Vectors.of(rows), probes, mates, galleries)
+    assert after.better.tolist() == before.better.tolist() and after.above.tolist() == before.above.tolist()
+    unmated = mates < 0
+    assert after.best[unmated].tolist() == before.best[unmated].tolist()
 
 
 def test_the_open_set_rate_is_that_of_its_definition():
