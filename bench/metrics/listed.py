@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.metrics import levels
-from bench.metrics.gallery import _on_grid, error_bound
 from bench.metrics.levels import Counts, Table
+from bench.metrics.rounding import SMALLEST, error_bound, rounded_product
 from bench.metrics.similarity import DECIMALS, Rows, blocks
 
 BITS = 10  # a block is 2^10 x 2^10: 4 MB of float32
-_SMALLEST = 1e-30  # numbers so small that float32 may lose all of them
 _WIDE = 32  # a second product costs less than that share of its numbers, fetched pair by pair
 
 
@@ -130,7 +129,7 @@ class _Places:
         self._width = self._left.shape[1]
         self._reach = rows.reach[pairs.order]
         reach = float(rows.reach.max())
-        self._rough = Table(found, error_bound(self._width) * reach + _SMALLEST, np.float32, len(pairs.cells))
+        self._rough = Table(found, error_bound(self._width) * reach + SMALLEST, np.float32, len(pairs.cells))
         self._step = 2 * 10.0**-DECIMALS * reach  # the most that a rounded float64 product can lie from the score
         self._fine = Table(found, self._step, np.float64, len(pairs.cells))
         self._side = 1 << pairs.bits
@@ -173,7 +172,7 @@ class _Places:
         limits = np.maximum(
             self._reach[row + (cells >> self._pairs.bits)], self._reach[column + (cells & (self._side - 1))]
         )
-        values, certain = _on_grid(products.take(cells), self._width, limits)
+        values, certain = rounded_product(products.take(cells), self._width, limits)
         found = self._fine(values)
         near = found == Table.UNKNOWN
         clear, unsure = np.flatnonzero(near & certain), np.flatnonzero(near & ~certain)

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from bench.metrics.gallery import _on_grid
+from bench.metrics.rounding import rounded_product
 from bench.metrics.similarity import DECIMALS, Rows
 from bench.metrics.verification import FEW_FALSE_ACCEPTS, Rate, Roc, Sorted, allowed_false_accepts
 
@@ -80,7 +80,7 @@ def _exact(
 ) -> np.ndarray:
     """(p, K) scores by a product; those that its rounding error leaves in doubt, and that may decide, one by one."""
     limits = np.maximum(rows.reach[probes][:, None], rows.reach[columns][None, :])
-    scores, certain = _on_grid(rows.probe(probes) @ right.T, right.shape[1], limits)
+    scores, certain = rounded_product(rows.probe(probes) @ right.T, right.shape[1], limits)
     margin = 2 * 10.0**-DECIMALS * limits
     best = np.repeat(np.maximum.reduceat(scores, starts, axis=1), np.diff([*starts, len(columns)]), axis=1)
     decides = (np.abs(scores - levels[:, None]) <= margin) | (scores >= best - margin)
