@@ -5,9 +5,9 @@ import pytest
 from literal import literal_auc, literal_cosine, literal_eer, literal_tar
 
 from bench.metrics import cosine, levels, listed, searches
-from bench.metrics.gallery import error_bound
 from bench.metrics.levels import Table
 from bench.metrics.quadratic import Quadratic
+from bench.metrics.rounding import error_bound
 from bench.metrics.templates import Layout, aggregate
 
 FARS = (0.5, 0.1, 0.05, 0.01, 0.004)
@@ -124,7 +124,7 @@ def test_what_a_float64_product_leaves_in_doubt_is_scored_again(monkeypatch):
     vectors = cosine.Vectors.of(rows)
     before = counted(vectors, first, second, same, people)
     monkeypatch.setattr(listed, "_WIDE", 10**9)
-    monkeypatch.setattr(listed, "_on_grid", shifted)
+    monkeypatch.setattr(listed, "rounded_product", shifted)
     assert counted(vectors, first, second, same, people).impostor.tolist() == before.impostor.tolist()
 
 
@@ -236,7 +236,7 @@ def test_scores_of_searches_that_are_in_doubt_are_made_again(monkeypatch):
     enrolled = {people[g]: g for gallery in galleries for g in gallery.tolist()}
     mates = np.array([enrolled.get(people[p], -1) for p in probes])
     before = searches.search_galleries(cosine.Vectors.of(rows), probes, mates, galleries)
-    monkeypatch.setattr(searches, "_on_grid", shifted)
+    monkeypatch.setattr(searches, "rounded_product", shifted)
     after = searches.search_galleries(cosine.Vectors.of(rows), probes, mates, galleries)
     assert after.better.tolist() == before.better.tolist() and after.above.tolist() == before.above.tolist()
     unmated = mates < 0

@@ -137,7 +137,7 @@ def test_states_are_those_of_one_byte_elements_or_refused(state, call):
         (np._core.numeric._frombuffer, (b"ab", np.dtype("u1"), (-1, -2), "C")),
         (np._core.numeric._frombuffer, (b"ab", np.dtype("u2"), (1,), "C")),
     ],
-    ids=repr,
+    ids=lambda call: f"{call[0].__name__}-{call[1]}",
 )
 def test_arrays_builders_are_called_in_pickles_own_way_or_not_at_all(call):
     with pytest.raises(BadPickle, match="an array|a scalar"):

@@ -23,7 +23,7 @@ def with_table(name, table=TABLE, **options):
     return protocols.create(name, root={**LISTS[name], "kinds.csv": table}, groups="kinds.csv", **options)
 
 
-@pytest.mark.parametrize("name", sorted(set(protocols.names()) - {"lfw_blufr"}))
+@pytest.mark.parametrize("name", sorted(set(protocols.names()) - {"lfw_blufr", "ijb"}))
 def test_the_protocols_own_figures_stay_and_the_hash_says_the_table(name):
     plain, grouped = make(name), with_table(name)
     rows = embed(plain)
@@ -115,11 +115,11 @@ def test_a_wrong_table_is_refused_in_a_sentence(table, sentence):
         with_table("lfw", table)
 
 
-def test_a_protocol_without_raw_comparisons_says_so():
-    protocol = with_table("lfw_blufr")
-    with pytest.raises(
-        RequestError, match="lfw-blufr gives no figures that can be told apart by groups: leave `groups` out"
-    ):
+@pytest.mark.parametrize("name", ["lfw_blufr", "ijb"])
+def test_a_protocol_that_keeps_no_comparisons_says_so(name):
+    people = sorted(set(make(name).people))
+    protocol = with_table(name, "person,kind\n" + "\n".join(f"{who},{'ab'[n % 2]}" for n, who in enumerate(people)))
+    with pytest.raises(RequestError, match="gives no figures that can be told apart by groups: leave `groups` out"):
         protocol.score(embed(protocol))
 
 

@@ -81,7 +81,7 @@ class Ijb:
         Raises:
             RequestError: not (N, D), or a number that is not finite.
         """
-        rows = self._rows(_pairs.checked(embeddings, self.images, self.name), scorer or COSINE)
+        rows = self._rows(_pairs.checked(embeddings, self.images, self.name, scorer), scorer or COSINE)
         answer = self._verification(rows)
         if self.templates.galleries:
             answer = _pairs.joined(answer, self._identification(rows))
