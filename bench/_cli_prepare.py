@@ -8,7 +8,17 @@ import typer
 
 from bench import settings
 from bench._cli_data import data_app
-from bench._command import DataOption, JsonOption, SetOption, faces, print_json, protocol_spec, use
+from bench._command import (
+    DataOption,
+    JsonOption,
+    ProtocolOption,
+    RootOption,
+    SetOption,
+    faces,
+    print_json,
+    protocol_spec,
+    use,
+)
 from bench.errors import RequestError
 
 CropOption = Annotated[int | None, typer.Option(min=1, help="pixels of the central square (default: the largest)")]
@@ -112,6 +122,26 @@ def data_overlap(
         typer.echo(f"{count:>10,}  {name.replace('_', ' ')}")
     typer.echo(f"{left_out:>10,}  test images of {len(found.identities):,} identities to be left out: {contaminated}")
     return None
+
+
+@data_app.command("features")
+def data_features(
+    embeddings: Annotated[Path, typer.Argument(help="as for `evaluate`")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="the folder that gets one file an image")],
+    algorithm: Annotated[str, typer.Option(help="what stands in their names: IMAGE_ALGORITHM.bin")] = "facebench",
+    protocol: ProtocolOption = "megaface",
+    root: RootOption = None,
+    set_: SetOption = None,
+    data: DataOption = None,
+) -> None:
+    """Write embeddings as the MegaFace devkit's feature files, so that the devkit can score them."""
+    use(data)
+    from bench import devkit, scoring
+    from bench.embeddings import of_protocol
+
+    chosen, rows = of_protocol(embeddings, scoring.create(protocol_spec(protocol, root, set_, False)))
+    devkit.write_features(output, chosen.images, rows, devkit.suffix_of(algorithm))
+    typer.echo(f"{output}: {len(chosen.images):,} feature files *{devkit.suffix_of(algorithm)}")
 
 
 @data_app.command("cache")

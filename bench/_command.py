@@ -55,5 +55,9 @@ def faces(wanted: str, options: Mapping[str, Any]) -> Any:
 
     if wanted in datasets.names():
         return datasets.load(wanted, **options)
-    path = str(Path(wanted).resolve()) if Path(wanted).exists() else wanted  # else relative to the data folder
-    return datasets.load("folder", **{"paths": [path], **options})
+    if "paths" in options or "path" in options:
+        raise RequestError(f"{wanted!r} names the data already: leave the option path or paths out")
+    from bench import inspection
+
+    kind, asked = inspection.reader(wanted)
+    return datasets.load(kind, **{**asked, **options})

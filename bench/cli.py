@@ -99,20 +99,21 @@ def train(
 
 @app.command()
 def evaluate(
-    embeddings: Annotated[Path, typer.Argument(help="a .npy, .npz, .csv or .parquet file, a row an image")],
+    embeddings: Annotated[Path, typer.Argument(help="a .npy, .npz, .csv, .parquet file, or a devkit's folder")],
     protocol: ProtocolOption = "lfw",
     root: RootOption = None,
     set_: SetOption = None,
     data: DataOption = None,
     allow_missing: MissingOption = False,
     development: Annotated[Path | None, typer.Option(help="a table (score, same) to freeze thresholds on")] = None,
+    suffix: Annotated[str | None, typer.Option(help="of a folder's feature files, _ALGORITHM.bin")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score anybody's embeddings by a protocol (row order: `facebench data images --protocol ...`)."""
     use(data)
     from bench import show, single
 
-    answer = single.evaluate(embeddings, protocol_spec(protocol, root, set_, allow_missing), development)
+    answer = single.evaluate(embeddings, protocol_spec(protocol, root, set_, allow_missing), development, suffix)
     print_json(answer) if as_json else show.scores({protocol: answer})
 
 

@@ -4,6 +4,7 @@
     .npz            the same as `embeddings` (or the only two-dimensional array), the images' names as `names`
     .csv, .parquet  a column of names and columns of numbers (or, in parquet, one column of lists); a csv of numbers alone
                     has its rows in order
+    a folder        the feature files of the MegaFace devkit, one an image (`bench.devkit`)
 
 Where the file names its images their order does not matter, and rows of images that the protocol does not have are
 counted and passed over.
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import devkit
 from bench.errors import RequestError
 from bench.files import is_image
 
@@ -60,6 +62,40 @@ def read(path: Path) -> Embeddings:
     if found.names is not None and len(found.names) != len(rows):
         raise RequestError(f"{path} has {len(found.names):,} names for {len(rows):,} rows of numbers")
     return found
+
+
+def of_protocol(
+    path: Path, protocol: Any, allow_missing: bool = False, suffix: str | None = None
+) -> tuple[Any, np.ndarray]:
+    """The protocol, and its rows from a file or from a folder of the devkit's feature files (see `arrange`).
+
+    Args:
+        suffix: of the feature files, `_algorithm.bin`; needed where a folder holds those of several algorithms.
+
+    Raises:
+        RequestError: what `read` and `arrange` refuse, or a folder without feature files of these images.
+    """
+    if not path.is_dir():
+        return arrange(read(path), protocol, allow_missing)
+    suffix = suffix or _suffix(path, protocol.images)
+    if allow_missing and (missing := devkit.missing_features(path, protocol.images, suffix)):
+        protocol = protocol.without(missing)
+    return protocol, devkit.read_features(path, protocol.images, suffix)
+
+
+def _suffix(folder: Path, images: Sequence[str]) -> str:
+    """The one that the feature files of the first image that has any end in."""
+    for name in images[:1000]:
+        found = devkit.suffixes(folder, name)
+        if len(found) > 1:
+            raise RequestError(
+                f"{folder} holds features of several algorithms ({', '.join(found)}): say which by --suffix"
+            )
+        if found:
+            return found[0]
+    raise RequestError(
+        f"{folder} holds no feature files of the protocol's images: expected {images[0]}_ALGORITHM.bin and so on"
+    )
 
 
 def arrange(found: Embeddings, protocol: Any, allow_missing: bool = False) -> tuple[Any, np.ndarray]:

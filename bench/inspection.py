@@ -23,7 +23,7 @@ _PROTOCOLS = {
     "megaface-list": "megaface",
     "lfw-pairs": "lfw",
     "lfw-people": "lfw",
-    "identification-list": "rank-k",
+    "identification-list": "rank_k",
     "ytf-splits": "ytf",
     "ijb-templates": "ijb",
     "ijb-pairs": "ijb",
@@ -75,7 +75,7 @@ def inspect(path: str | Path, options: Mapping[str, Any] | None = None, sample: 
     """
     if isinstance(sample, bool) or not isinstance(sample, int) or sample < 1:
         raise RequestError(f"the sample is a whole number from 1 on, got {sample!r}")
-    where = Path(path).resolve() if Path(path).exists() else places.data(path)
+    where = _found(path)
     kind = _sniff.kind(where)
     what = _sniff.KINDS[kind]
     if kind not in _sniff.DATASETS:
@@ -101,6 +101,23 @@ def inspect(path: str | Path, options: Mapping[str, Any] | None = None, sample: 
         first_unreadable=f"{bad[0].name}: {bad[0].reason}" if bad else "",
         warnings=tuple(_warnings(kind, where, faces, each, sizes, len(bad))),
     )
+
+
+def reader(path: str | Path) -> tuple[str, dict[str, Any]]:
+    """The data set that reads what lies at `path`, and the option that says where.
+
+    Raises:
+        RequestError: nothing is there, or it is no data set.
+    """
+    where = _found(path)
+    kind = _sniff.kind(where)
+    if kind not in _sniff.DATASETS:
+        raise RequestError(f"{where} is {_sniff.KINDS[kind]}, no data set: expected {', '.join(_sniff.DATASETS)}")
+    return kind, _place(kind, where)
+
+
+def _found(path: str | Path) -> Path:
+    return Path(path).resolve() if Path(path).exists() else places.data(path)
 
 
 def _place(kind: str, path: Path) -> dict[str, Any]:

@@ -51,3 +51,27 @@ def findings(found: list) -> None:
     for finding in found:
         console.print(f"[{colour[finding.state]}]{finding.state:8}[/] {finding.subject:12} ", end="")
         console.print(finding.detail, markup=False, highlight=False)
+
+
+def inspection(found: Any) -> None:
+    """Print what lies at a path (`bench.inspection.Inspection`)."""
+    print(f"{found.path}: {found.what}")
+    if found.protocol:
+        print(f"  scored by: facebench evaluate ... --protocol {found.protocol}")
+    if not found.dataset:
+        return
+    options = "".join(f" --set data.{key}={_yaml(value)}" for key, value in found.options.items())
+    each, sizes = found.images_per_identity, ", ".join(f"{size} ({count})" for size, count in found.sizes.items())
+    print(f"  read by:    facebench train --dataset {found.dataset}{options}")
+    print(f"  identities: {found.identities:,}")
+    print(
+        f"  images:     {found.images:,}, {each['min']:,} to {each['max']:,} an identity, median {each['median']:,.10g}"
+    )
+    print(f"  sampled:    {found.sampled:,}, of {sizes or 'no size'}; {found.unreadable} cannot be read")
+    for line in [found.first_unreadable, *found.warnings]:
+        if line:
+            print(f"  ! {line}")
+
+
+def _yaml(value: Any) -> str:
+    return "[" + ",".join(map(str, value)) + "]" if isinstance(value, list) else str(value)

@@ -74,12 +74,13 @@ def train(wanted: Trial, quiet: bool = False) -> Record:
     return done
 
 
-def evaluate(path: Path, spec: Mapping[str, Any], dev: Path | None = None) -> dict[str, Any]:
+def evaluate(path: Path, spec: Mapping[str, Any], dev: Path | None = None, suffix: str | None = None) -> dict[str, Any]:
     """The plain scores of anybody's embeddings by a protocol.
 
     Args:
-        path: a file of embeddings, see `bench.embeddings`.
+        path: a file of embeddings or a folder of feature files, see `bench.embeddings`.
         spec: the protocol, see `bench.scoring.open_protocol`.
+        suffix: of the feature files in a folder.
         dev: a table of scored development pairs (`score`, `same`) that thresholds are frozen on, see `bench.development`.
 
     Raises:
@@ -91,9 +92,8 @@ def evaluate(path: Path, spec: Mapping[str, Any], dev: Path | None = None) -> di
     if dev is not None:
         scores, same = embeddings.column(dev, "score", "same")
         frozen = development.freeze(scores.astype(float), same.astype(bool), dev.name)
-    protocol, rows = embeddings.arrange(
-        embeddings.read(path), scoring.create(spec), allow_missing=bool(spec.get("allow_missing"))
-    )
+    allow = bool(spec.get("allow_missing"))
+    protocol, rows = embeddings.of_protocol(path, scoring.create(spec), allow, suffix)
     answer = protocol.score(rows)
     if frozen and not development.enter(answer, protocol, frozen):
         raise RequestError(f"{protocol.name} compares no pairs at a threshold: leave --development out")
