@@ -42,14 +42,25 @@ class Embeddings:
     names: tuple[str, ...] | None = None
 
 
+def check(path: Path) -> None:
+    """Whether there is something to be read.
+
+    Raises:
+        RequestError: there is nothing at `path`.
+    """
+    if not path.exists():
+        raise RequestError(
+            f"no file of embeddings at {path}: expected a {', '.join(READERS)} file or a folder of feature files"
+        )
+
+
 def read(path: Path) -> Embeddings:
     """The embeddings in a .npy (memory-mapped), .npz, .csv or .parquet file.
 
     Raises:
         RequestError: no such file, another kind of file, or one that does not hold one row of numbers an image.
     """
-    if not path.is_file():
-        raise RequestError(f"no file of embeddings at {path}: expected a {', '.join(READERS)} file")
+    check(path)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise RequestError(f"{path} is no file of embeddings: expected {', '.join(READERS)}")

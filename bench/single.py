@@ -92,6 +92,7 @@ def evaluate(path: Path, spec: Mapping[str, Any], dev: Path | None = None, suffi
     if dev is not None:
         scores, same = embeddings.column(dev, "score", "same")
         frozen = development.freeze(scores.astype(float), same.astype(bool), dev.name)
+    embeddings.check(path)  # before a protocol is read that may be long
     allow = bool(spec.get("allow_missing"))
     protocol, rows = embeddings.of_protocol(path, scoring.create(spec), allow, suffix)
     answer = protocol.score(rows)

@@ -117,3 +117,46 @@ def test_cache_builds_lists_and_verifies(facebench, tmp_path, tree, monkeypatch)
     Path(info["path"]).write_bytes(spoilt)
     code, out, _ = facebench("data", "cache", "--verify")
     assert code == 1 and "damaged" in out
+
+
+def test_inspect_tells_what_lies_there_and_draws_it(facebench, tmp_path, tree):
+    code, out, _ = facebench("data", "inspect", tree, "-o", tmp_path / "sheet.png")
+    assert code == 0 and f"{tree}: images in folders, one an identity" in out
+    assert f"facebench train --dataset folder --set data.paths=[{tree}]" in out
+    assert (
+        "identities: 4" in out
+        and "12, 3 to 3 an identity, median 3" in out
+        and "of 20x16 (12); 0 cannot be read" in out
+    )
+    assert "2 files are no images by their names" in out
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size[1] > 4 * 64
+    code, out, _ = facebench("data", "inspect", tree, "--json")
+    answer = json.loads(out)
+    assert code == 0 and answer["dataset"] == "folder" and answer["images_per_identity"]["median"] == 3
+    (tmp_path / "pairs.txt").write_text("1\t1\nAnn\t1\t2\nAnn\t1\tBob\t1\n")
+    code, out, _ = facebench("data", "inspect", tmp_path / "pairs.txt")
+    assert code == 0 and "facebench evaluate ... --protocol lfw" in out
+    code, _, err = facebench("data", "inspect", tmp_path / "pairs.txt", "-o", tmp_path / "no.png")
+    assert code == 2 and "there are no identities to draw a contact sheet of" in err
+    code, _, err = facebench("data", "cache", tmp_path / "pairs.txt")
+    assert code == 2 and "no data set: expected folder, recordio" in err
+
+
+def test_features_go_to_the_devkits_files_and_are_scored_from_them(facebench, tmp_path):
+    images = [f"P{n // 3:02d}/{n % 3}.jpg" for n in range(24)]
+    (tmp_path / "probes.txt").write_text("\n".join(images[:12]))
+    (tmp_path / "distractors.txt").write_text("\n".join(images[12:]))
+    np.save(tmp_path / "mine.npy", np.random.default_rng(0).normal(size=(24, 5)).astype(np.float32))
+    code, out, _ = facebench("data", "features", tmp_path / "mine.npy", "-o", tmp_path / "bins", "--root", tmp_path)
+    assert code == 0 and "24 feature files *_facebench.bin" in out
+    request = ["--protocol", "megaface", "--root", tmp_path, "--json"]
+    answers = [json.loads(facebench("evaluate", tmp_path / what, *request)[1]) for what in ("mine.npy", "bins")]
+    assert answers[0]["metrics"] == answers[1]["metrics"] and answers[0]["hash"] == answers[1]["hash"]
+    (tmp_path / "bins" / "P05" / "1.jpg_facebench.bin").unlink()
+    code, _, err = facebench("evaluate", tmp_path / "bins", *request)
+    assert code == 2 and "P05/1.jpg" in err and err.count("\n") == 1
+    code, out, _ = facebench("evaluate", tmp_path / "bins", *request, "--allow-missing")
+    assert code == 0 and json.loads(out)["marks"]["megaface/rank1"].startswith("partial: 1 of 24 images are missing")
+    code, _, err = facebench("evaluate", tmp_path / "bins", *request, "--suffix", "_other.bin")
+    assert code == 2 and err.count("\n") == 1

@@ -96,7 +96,7 @@ LISTS = {
     "pairs.txt": (lfw_pairs().encode(), "lfw-pairs", "lfw"),
     "view1.txt": (lfw_pairs(folds=1).encode(), "lfw-pairs", "lfw"),
     "people.txt": (b"2\n1\nAnn_Lee\t3\n1\nBob\t1\n", "lfw-people", "lfw"),
-    "gallery.txt": (b"Ann/Ann_0001.jpg 1 7\nBob/Bob_0001.jpg 2 8\n", "identification-list", "rank-k"),
+    "gallery.txt": (b"Ann/Ann_0001.jpg 1 7\nBob/Bob_0001.jpg 2 8\n", "identification-list", "rank_k"),
     "splits.txt": (b"split number, pair number, first, second, same\n1, 1, A/1, B/2, 0\n", "ytf-splits", "ytf"),
     "bare.txt": (b"1, 1, Sadie_Frost/1, Sadie_Frost/5, 1\n", "ytf-splits", "ytf"),
     "meta.txt": (b"1.jpg 1 69544\n2.jpg 1 69544\n", "ijb-templates", "ijb"),
