@@ -29,6 +29,10 @@ def protocol_spec(name: str, root: Path | None, given: list[str] | None, allow_m
         if not root.exists():
             raise RequestError(f"--root must name the folder (or file) of the protocol, there is none at {root}")
         spec["root"] = str(root.resolve())
+    for key in ("groups", "leave_out"):  # the user's own files, not the protocol's: beside him before below the root
+        file, colon, column = str(spec.get(key, "")).partition(":")
+        if file and Path(file).is_file():
+            spec[key] = f"{Path(file).resolve()}{colon}{column}"
     return spec | ({"allow_missing": True} if allow_missing else {})
 
 

@@ -4,7 +4,8 @@ without them, wherever the names of the training's people are not known (see `be
 Two people are taken for one where the cosine of their mean embeddings reaches both what one in a million pairs of
 different test people reaches (`bench.lookalikes`) and what 95 of 100 test people reach between one of their images and
 the mean of their others. That depends on the network, so these figures rank nothing: they say what the raw ones may owe
-to people that are in both sets.
+to people that are in both sets. A weak network finds few: one of 84 % on LFW flagged 10 of its 4,281 people, 4 of them
+among the 100 that its training set shared with LFW by name. Names and photographs (`facebench data overlap`) find more.
 """
 
 from collections.abc import Callable

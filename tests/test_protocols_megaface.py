@@ -199,3 +199,12 @@ def test_people_are_left_out_of_probes_and_distractors():
     assert protocol.probes == 20 and "Person_00" not in protocol.people
     answer = protocol.score(embed(protocol))
     assert answer.metrics["megaface/rank1_at_20"] == 1.0 and answer.counts["distractors"] < 150
+
+
+def test_no_figure_depends_on_where_the_products_are_made():
+    plain, through_torch = make("megaface"), make("megaface", device="cpu")
+    rows = embed(plain)
+    assert through_torch.hash == plain.hash
+    assert through_torch.score(rows).metrics == plain.score(rows).metrics
+    with pytest.raises(RequestError, match="device"):
+        make("megaface", device="quantum").score(rows)

@@ -7,6 +7,7 @@ import numpy as np
 
 from bench.metrics import Search, search
 from bench.metrics.similarity import Rows
+from bench.waiting import bar
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,20 +92,22 @@ def searched(
     depth: int,
     largest_far: float,
     prepare: Callable[[np.ndarray], Rows],
+    device: str | None = None,
 ) -> Search:
     """`bench.metrics.search` over the galleries of one chain; counts by the galleries' names.
 
     Args:
-        probes, owner, distractors, clusters, depth, largest_far, prepare: as there.
+        probes, owner, distractors, clusters, depth, largest_far, prepare, device: as there.
     """
     seen, total = len(chain.order), len(chain.order) + chain.silent
     stops = sorted({stop for _, stop in chain.stops if stop})
-    found = search(
-        probes, owner, distractors, stops,
-        order=chain.order, clusters=clusters, depth=depth, prepare=prepare,
-        # The rate over all impostors, silent ones too, must lie within what is counted among those that are seen.
-        largest_far=min(1.0, largest_far * total / seen * (1 + 1e-9) + 1e-15),
-    )  # fmt: skip
+    with bar(f"{total:,} distractors") as advance:
+        found = search(
+            probes, owner, distractors, stops,
+            order=chain.order, clusters=clusters, depth=depth, prepare=prepare, device=device, progress=advance,
+            # The rate over all impostors, silent ones too, must lie within what is counted among those that are seen.
+            largest_far=min(1.0, largest_far * total / seen * (1 + 1e-9) + 1e-15),
+        )  # fmt: skip
     none = np.zeros(len(found.probe), np.int64)  # nobody stands in a gallery whose distractors are all gone
     better = {size: found.better[stop] if stop else none for size, stop in chain.stops}
     above = {size: found.above[stop] if stop else none for size, stop in chain.stops}

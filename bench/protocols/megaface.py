@@ -43,6 +43,7 @@ class Megaface:
         fars: where TAR is asked for, falling.
         depth: the CMC's last rank; None: the largest gallery's size.
         noise: which images are noisy, of refined figures.
+        device: where the products are made: None (numpy), `cpu` or `cuda` (torch). No figure depends on it.
     """
 
     images: tuple[str, ...] = field(repr=False)
@@ -56,6 +57,7 @@ class Megaface:
     fars: tuple[float, ...] = FARS
     depth: int | None = DEPTH
     noise: _noise.Noise | None = field(default=None, repr=False)
+    device: str | None = None
 
     @property
     def hash(self) -> str:
@@ -112,7 +114,7 @@ class Megaface:
         found = [
             searched(
                 chain, probes, self.owner, distractors,
-                clusters=self.clusters, depth=depth, largest_far=max(self.fars), prepare=prepare,
+                clusters=self.clusters, depth=depth, largest_far=max(self.fars), prepare=prepare, device=self.device,
             )
             for chain in part.chains
         ]  # fmt: skip
@@ -171,6 +173,7 @@ def load(
     probe_noises: str | None = "facescrub_noises.txt",
     distractor_noises: str | None = "megaface_noises.txt",
     noise_seed: int = 0,
+    device: str | None = None,
 ) -> Megaface:
     """Probes and distractors from the devkit's lists, from two lists of one's own, or from a listing of images.
 
@@ -198,6 +201,7 @@ def load(
         refined: `exclusion` or `insightface`: what is done about noisy images (`bench.protocols._noise`).
         probe_noises, distractor_noises: the lists of these; None where there is none.
         noise_seed: of what is drawn the insightface way.
+        device: where the products are made, see `Megaface`.
 
     Raises:
         RequestError: a file that is missing or malformed, nobody with two probe images, a person who is both, or lists
@@ -225,7 +229,7 @@ def load(
         lines = (_noise_lines(root, probe_noises), _noise_lines(root, distractor_noises))
         noise = _noise.of(refined, lines, made.images, made.probes, _lists.whole("noise_seed", noise_seed, 0))
         made = replace(made, noise=noise, spec={**made.spec, "refined": noise.spec(made.images)})
-    made = replace(made, name=lists.name + _refinement(refined) + _draw_name(draws)).checked()
+    made = replace(made, name=lists.name + _refinement(refined) + _draw_name(draws), device=device).checked()
     if from_images:
         return made
     where = "the lists of probes and distractors"
