@@ -21,6 +21,7 @@ from bench.errors import RequestError
 from bench.metrics import Sorted, far_name, pair_clusters, rate_at_far
 from bench.metrics.proportion import proportion
 from bench.protocols import _lists, _pairs, _partial
+from bench.protocols._around import Around
 from bench.scorers import Scorer
 from bench.scores import Scores
 
@@ -29,44 +30,17 @@ _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")  # a label stands in names o
 
 
 @dataclass(frozen=True, eq=False)
-class Grouped:
-    """A protocol whose images have groups; see `bench.protocols.Comparisons`.
+class Grouped(Around):
+    """A protocol whose images have groups.
 
     Attributes:
-        whole: the protocol itself; all of its figures stay.
         groups: the labels, sorted.
         group: (N,) the number of each image's label; -1 where it has none.
-        table: the hash of the table.
     """
 
-    whole: Any
+    OPTION = "groups"
     groups: tuple[str, ...]
     group: np.ndarray
-    table: str
-
-    @property
-    def name(self) -> str:
-        return self.whole.name
-
-    @property
-    def images(self) -> tuple[str, ...]:
-        return self.whole.images
-
-    @property
-    def people(self) -> tuple[str, ...]:
-        return self.whole.people
-
-    @property
-    def primary(self) -> str:
-        return self.whole.primary
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        return {**self.whole.spec, "groups": self.table}
-
-    @property
-    def hash(self) -> str:
-        return _lists.short_hash(self.spec)
 
     def score(self, embeddings: np.ndarray, scorer: Scorer | None = None) -> Scores:
         """The protocol's own figures, and those of each group.
@@ -197,4 +171,4 @@ def grouped(whole: Any, root: _lists.Root, wanted: str) -> Grouped:
             f"{header[0]!r} must hold names such as {whole.images[0]!r} or {whole.people[0]!r}"
         )
     number = {group: place for place, group in enumerate(groups)} | {None: -1}
-    return Grouped(whole, groups, np.array([number[group] for group in found]), _lists.sha256(text))
+    return Grouped(whole, _lists.sha256(text), groups, np.array([number[group] for group in found]))

@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.errors import RequestError
 from bench.protocols import _lists, _partial
+from bench.protocols._around import Around
 from bench.scorers import Scorer
 from bench.scores import Scores
 
@@ -21,42 +22,15 @@ SUFFIX = "-decontaminated"
 
 
 @dataclass(frozen=True, eq=False)
-class LeftOut:
-    """A protocol with a list of images that training may have seen; see `bench.protocols.Comparisons`.
+class LeftOut(Around):
+    """A protocol with a list of images that training may have seen.
 
     Attributes:
-        whole: the protocol itself; its figures stay.
         images_out: the images that the second figures do without.
-        table: the hash of the list.
     """
 
-    whole: Any
+    OPTION = "left_out"
     images_out: tuple[str, ...]
-    table: str
-
-    @property
-    def name(self) -> str:
-        return self.whole.name
-
-    @property
-    def images(self) -> tuple[str, ...]:
-        return self.whole.images
-
-    @property
-    def people(self) -> tuple[str, ...]:
-        return self.whole.people
-
-    @property
-    def primary(self) -> str:
-        return self.whole.primary
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        return {**self.whole.spec, "left_out": self.table}
-
-    @property
-    def hash(self) -> str:
-        return _lists.short_hash(self.spec)
 
     def score(self, embeddings: np.ndarray, scorer: Scorer | None = None) -> Scores:
         """The protocol's own figures, and those without the images that are left out.
@@ -138,4 +112,4 @@ def left_out(whole: Any, root: _lists.Root, wanted: str) -> LeftOut:
             f"{wanted} names none of the {len(whole.images):,} images of {whole.name}: expected names such as "
             f"{whole.images[0]!r}, one a line, got {names[1]!r}"
         )
-    return LeftOut(whole, found, _lists.sha256(text))
+    return LeftOut(whole, _lists.sha256(text), found)
