@@ -15,6 +15,9 @@ from bench.images import Source
 from bench.scorers import COSINE, Scorer
 from bench.scores import Scores
 
+# What a protocol's mapping may say besides its own options.
+KEYS = frozenset({"data", "root", "faces", "holdout", "holdout_seed", "allow_missing", *protocols.COMMON})
+
 
 def open_protocol(spec: Mapping[str, Any]) -> tuple[Any, Source]:
     """The protocol and the source of its images.

@@ -16,6 +16,15 @@ from sweeps.study import Study
 
 Wrong = tuple[Key, str]
 
+# How the figures of a protocol begin where that is not its name.
+_BEGINS = {
+    "bins": "bins|.*-bin",
+    "ijb": "ijb[a-z]?",
+    "lfw_blufr": "lfw-blufr",
+    "megaface": "megaface2?",
+    "rank_k": "lfw-rank",
+}
+
 
 # What the report can judge and show: `criteria` and `published`, each with the names that there are. The report's room is
 # a sibling of this one, so whoever starts a sweep says them.
@@ -154,13 +163,14 @@ def _data(study: Study) -> Iterator[Wrong]:
 
 
 def _protocols(study: Study) -> Iterator[Wrong]:
-    from bench import datasets, protocols
+    from bench import datasets, protocols, scoring
 
     for part, entries in (("protocols", study.protocols), ("display", study.display)):
         for i, entry in enumerate(entries):
-            yield from _entry((part, i), entry, protocols, "load", "protocol", {"data", "root"})
-            if isinstance(entry.get("data"), dict):
-                yield from _entry((part, i, "data"), entry["data"], datasets, "protocol", "data set")
+            yield from _entry((part, i), entry, protocols, "load", "protocol", scoring.KEYS)
+            for key, function in (("data", "protocol"), ("faces", "load")):
+                if isinstance(entry.get(key), dict):
+                    yield from _entry((part, i, key), entry[key], datasets, function, "data set")
     names = [str(entry[key]) for entry in study.protocols for key in ("name", "label") if key in entry]
     if study.primary and not _closed(study.primary) and not _given(study.primary.partition("/")[0], names):
         yield (
@@ -171,15 +181,9 @@ def _protocols(study: Study) -> Iterator[Wrong]:
 
 
 def _given(prefix: str, names: Sequence[str]) -> bool:
-    """Whether protocols of these names and labels give figures that begin so.
-
-    `ytf-mean_score/accuracy` is a figure of ytf, `megaface2/rank1` of megaface, `lfw-bin/accuracy` of bins.
-    """
-    return (
-        prefix in names
-        or any(re.match(rf"{re.escape(name)}\d?(-|$)", prefix) for name in names)
-        or ("bins" in names and prefix.endswith("-bin"))
-    )
+    """Whether protocols of these names and labels give figures that begin so: `ytf-mean_score/accuracy` is one of ytf."""
+    begins = (_BEGINS.get(name, re.escape(name)) for name in names)
+    return any(re.fullmatch(rf"({begin})([-_].*)?", prefix) for begin in begins)
 
 
 def _closed(primary: str | None) -> bool:

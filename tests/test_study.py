@@ -107,6 +107,28 @@ def test_a_figure_of_a_protocols_other_aggregation_may_rank():
     assert reading.parse(text, "tiny.yaml").primary == "ytf-mean_score/accuracy"
 
 
+@pytest.mark.parametrize(
+    ("name", "primary"),
+    [("bins", "lfw-bin/accuracy"), ("rank_k", "lfw-rank/rank1"), ("lfw_blufr", "lfw-blufr_generated/vr_at_far_1e-3"),
+     ("megaface", "megaface2-sets/rank1"), ("ijb", "ijbc/tar_at_far_1e-4"), ("retrieval", "retrieval/map_at_r")],
+)  # fmt: skip
+def test_the_primary_figure_may_be_any_protocols_own(name, primary):
+    text = GOOD.replace("name: heldout", f"name: {name}")
+    assert reading.parse(text + f"primary: {primary}\n", "tiny.yaml").primary == primary
+    with pytest.raises(RequestError, match="is no figure of this study's protocols"):
+        reading.parse(text + "primary: other/accuracy\n", "tiny.yaml")
+
+
+def test_a_protocol_may_be_of_any_data_set_with_groups_and_images_left_out():
+    entry = (
+        "{name: heldout, faces: {name: digits}, holdout: 0.3, groups: g.csv, leave_out: seen.csv, allow_missing: true}"
+    )
+    text = GOOD.replace("{name: heldout, data: {name: digits}}", entry)
+    assert reading.parse(text, "tiny.yaml").protocols[0]["faces"] == {"name": "digits"}
+    with pytest.raises(RequestError, match="data set 'digits' has no option 'klasses'"):
+        reading.parse(text.replace("{name: digits}, holdout", "{name: digits, klasses: 3}, holdout"), "tiny.yaml")
+
+
 def test_leave_to_overlap_makes_no_other_study_and_no_other_search(study):
     allowed = reading.parse(GOOD + "allow_overlap: true\n", "tiny.yaml")
     assert reading.digest(allowed) == reading.digest(study)
