@@ -13,6 +13,9 @@ def scores(answers: Mapping[str, Mapping[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)  # a file or a pipe is as wide as it needs to be
     table = Table(box=None, pad_edge=False)
     table.add_column("figure", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
@@ -24,7 +27,6 @@ def scores(answers: Mapping[str, Mapping[str, Any]]) -> None:
                 table.add_row(name, f"{value:.4f}", _spread(answer, name), answer["marks"].get(name, ""))
         for name, reason in answer["undefined"].items():
             table.add_row(name, "undefined", "", reason)
-    console = Console()
     console.print(table)
     for name, answer in answers.items():
         counts = ", ".join(f"{key.replace('_', ' ')} {value:,.10g}" for key, value in answer["counts"].items())

@@ -95,14 +95,20 @@ class Memory:
 @pytest.mark.timeout(7200)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
 @pytest.mark.benchmark(group=f"gallery: 3,530 probes x {DISTRACTORS:,} distractors x 512, the products alone in turn")
-@pytest.mark.parametrize("depth", [100, None], ids=["to rank 100", "every rank"])
-def test_search(benchmark, gallery, depth, capsys):
+@pytest.mark.parametrize(
+    ("depth", "largest_far"),
+    [(None, 1e-6), (100, 1e-3), (None, 1e-3)],
+    ids=["every rank, TAR from FAR 1e-6 down", "to rank 100, from FAR 1e-3", "every rank, from FAR 1e-3"],
+)
+def test_search(benchmark, gallery, depth, largest_far, capsys):
     probes, people, distractors, order = gallery
     limit, took = Limit(probes, distractors), []
 
     def both():
         start = now()
-        found = metrics.search(probes, people, distractors, SIZES, order=order, depth=depth, progress=limit)
+        found = metrics.search(
+            probes, people, distractors, SIZES, order=order, depth=depth, largest_far=largest_far, progress=limit
+        )
         tar = found.roc().tar_at_far(1e-6)
         assert [found.roc(person).tar_at_far(1e-6) for person in range(PEOPLE)] and 0 < tar < 1
         took.append(now() - start - limit.seconds)
