@@ -67,6 +67,7 @@ def _parts(spec: Mapping[str, Any]) -> tuple[Any, Callable[[], Source]]:
     if (faces := options.pop("faces", None)) is not None:
         names, source = _of_faces(faces, options.pop("holdout", 0), options.pop("holdout_seed", 0))
         return protocols.create(name, root={"images.txt": "\n".join(names)}, **options), lambda: source
+    protocols.options_of(name)  # an unknown name is answered before its folder is looked for
     root = places.data(options.pop("root", "."))
     protocol = protocols.create(name, root=root, **options)
     if name == "bins":  # its lists hold the images too

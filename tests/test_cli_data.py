@@ -140,6 +140,11 @@ def test_inspect_tells_what_lies_there_and_draws_it(facebench, tmp_path, tree):
     assert code == 0 and "facebench evaluate ... --protocol lfw" in out
     code, _, err = facebench("data", "inspect", tmp_path / "pairs.txt", "-o", tmp_path / "no.png")
     assert code == 2 and "there are no identities to draw a contact sheet of" in err
+    (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04" + bytes(200))
+    code, _, err = facebench("data", "inspect", tmp_path / "cut.zip")
+    assert code == 2 and "cut.zip begins as a zip file and has no end: it was cut short" in err
+    code, _, err = facebench("data", "images", "--protocol", "lwf")
+    assert code == 2 and "no 'lwf' in protocols" in err
     code, _, err = facebench("data", "cache", tmp_path / "pairs.txt")
     assert code == 2 and "no data set: expected folder, recordio" in err
 

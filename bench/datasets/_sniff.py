@@ -90,6 +90,8 @@ def _has_image(folder: Path) -> bool:
 def _file(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(_HEAD)
+    if head[:4] == b"PK\x03\x04" and not zipfile.is_zipfile(path):
+        raise RequestError(f"{path} begins as a zip file and has no end: it was cut short, get it again")
     if head[:2] == b"\x1f\x8b" and not path.name.endswith((".tar.gz", ".tgz")):
         head = _unpacked(head)
     binary = _binary(path, head)
