@@ -90,7 +90,8 @@ def identification(
             answer.metrics[f"{name}/rank{k}_optimistic"] = float(lucky)
             answer.marks[f"{name}/rank{k}_optimistic"] = "ties count as hits"
         everybody = np.concatenate(mated)
-        figures.mean(f"rank{k}_joined", everybody, found.better[everybody].sum(1) < k, mark)
+        answer.raw[f"rank{k}_joined"] = found.better[everybody].sum(1) < k
+        figures.mean(f"rank{k}_joined", everybody, answer.raw[f"rank{k}_joined"], mark)
     curves = [cmc(found.better[rows, place], DEPTH) for place, rows in enumerate(mated)]
     answer.curves["cmc"] = {"rank": list(range(1, DEPTH + 1)), "rate": np.mean(curves, axis=0).tolist()}
     figures.open_sets(found)

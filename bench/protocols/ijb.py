@@ -151,9 +151,12 @@ class Ijb:
         enrolled = [gallery.present for gallery in of.galleries.values()]
         with waiting.bar(f"{self.name}: searches") as advance:
             answers = search_galleries(rows, of.probes, mates, enrolled, advance)
-        return _ijb_figures.identification(
+        answer = _ijb_figures.identification(
             self.name, answers, galleries, of.subject[of.probes], self._cluster[of.probes]
         )
+        first_image = np.unique(of.template, return_index=True)[1]  # that stands for its template
+        answer.raw["probe"] = first_image[of.probes[np.concatenate([gallery.mated for gallery in galleries])]]
+        return answer
 
 
 def load(
