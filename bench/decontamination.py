@@ -50,8 +50,8 @@ class Decontamination:
         seen = lookalikes.find(test, self._train, limit).row >= 0
         images = [name for name, who in zip(protocol.images, owner, strict=True) if seen[who]]
         answer.counts["left_out_people"] = int(seen.sum())
-        why = f"their {int(seen.sum()):,} people look like training identities (a cosine of {limit:.3f} or more)"
-        beside(answer, protocol, embeddings, images, why, scorer)
+        what = "without the people who look like training identities to the network itself"
+        beside(answer, protocol, embeddings, images, what, scorer)
 
 
 def _kept(embeddings: np.ndarray, owner: np.ndarray) -> float:

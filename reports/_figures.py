@@ -20,6 +20,11 @@ def closed(metric: str) -> bool:
     return metric.partition("/")[0] == "closed"
 
 
+def is_further(metric: str) -> bool:
+    """Whether a figure stands beside a protocol's own: of a group, or of a part without what training may have seen."""
+    return "-decontaminated/" in metric or "/group_" in metric
+
+
 def higher_is_better(metric: str) -> bool:
     return bare(metric).partition("_")[0] not in LOWER_IS_BETTER
 

@@ -105,7 +105,8 @@ def figures(study: Study, protocol: str) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for score in _scores(study.of(*ROLES), protocol):
         found |= dict.fromkeys([*score.get("metrics", ()), *score.get("undefined", ())])
-    return tuple(metric for metric in found if not metric.endswith(_figures.SPREAD))
+    plain = [metric for metric in found if not metric.endswith(_figures.SPREAD)]
+    return tuple(sorted(plain, key=_figures.is_further))  # the protocol's own figures first
 
 
 def leading_figure(study: Study, protocol: str) -> str:

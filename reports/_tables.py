@@ -94,11 +94,11 @@ def markdown(study: Study) -> str:
         "tuned hyper-parameters" if study.searched else "hyper-parameters",
     ]
     ranks = _comparisons.ranks(study, _rows.primary(study)) if leading else {}
+    notes: dict[str, None] = {}
     lines = [head, ["---:", "---", "---", "---:", *["---:"] * len(leading), "---"]]
     for row in _rows.rows(study):
         span = ranks.get((row.backbone, row.label)) if row.role == "tuned" else None
-        cells = [_rows.cell(study, row, metric).sample for metric in leading]
-        figures = [_words.plus_minus(sample.mean, sample.spread) if sample else _words.DASH for sample in cells]
+        figures = [_with_marks(_rows.cell(study, row, metric), notes) for metric in leading]
         done = len(row.done("finished")) + len(row.done("failed"))
         settings = (
             _words.settings(_cells.chosen(row)).replace(_words.NARROW, " ") if row.role in ("tuned", "default") else ""
@@ -109,4 +109,14 @@ def markdown(study: Study) -> str:
     said = " ".join(sentence for sentence in (answer(study), sensitivity(study), scope(study)) if sentence)
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     note = "Mean ± standard deviation over training seeds. Intervals, tests, cost and provenance: report.html."
-    return f"# {study.name}\n\n{said}\n\n{table}\n\n{note}\n"
+    marks = "".join(f"({number}) Not ranked: {mark}.\n" for number, mark in enumerate(notes, 1))
+    return f"# {study.name}\n\n{said}\n\n{table}\n\n{note}\n" + (f"\n{marks}" if marks else "")
+
+
+def _with_marks(cell: _rows.Cell, notes: dict[str, None]) -> str:
+    """A figure with the numbers of what it is marked with, which enters `notes`."""
+    if cell.sample is None:
+        return _words.DASH
+    notes.update(dict.fromkeys(cell.marks))
+    numbers = "".join(f" ({list(notes).index(mark) + 1})" for mark in cell.marks)
+    return _words.plus_minus(cell.sample.mean, cell.sample.spread) + numbers

@@ -14,6 +14,7 @@ import reports
 from bench import record
 from reports import _comparisons, _figures, _rows, _sections, _tables, _write
 from reports._caveats import caveats
+from reports._sample import Sample
 
 
 def test_the_board_holds_the_means_and_spreads_of_the_records(full):
@@ -264,3 +265,25 @@ def test_a_curve_ends_where_a_seed_was_no_longer_measured():
     grid, rates = _rates(seeds)
     assert grid[0] == pytest.approx(1e-5) and grid[-1] == pytest.approx(1e-3)
     np.testing.assert_allclose(rates[:, [0, -1]], [[10, 40], [20, 20]])
+
+
+def test_a_marked_figure_says_so_in_the_markdown_too():
+    sample = Sample("softmax", "ytf/auc", "x", "folds", np.array([0.5, 0.6]), np.zeros((2, 0)))
+    notes = {}
+    cells = [_rows.Cell(sample, marks=("partial",)), _rows.Cell(sample), _rows.Cell(sample, marks=("few", "partial"))]
+    shown = [_tables._with_marks(cell, notes) for cell in [*cells, _rows.Cell(None, "none")]]
+    assert [text.partition(" (")[2] for text in shown] == ["1)", "", "2) (1)", ""] and list(notes) == ["partial", "few"]
+
+
+def test_what_stands_beside_a_protocols_own_figures_comes_after_them():
+    names = ["lfw-decontaminated/auc", "lfw/auc", "lfw/group_old/auc", "lfw/accuracy"]
+    assert sorted(names, key=_figures.is_further) == [
+        "lfw/auc",
+        "lfw/accuracy",
+        "lfw-decontaminated/auc",
+        "lfw/group_old/auc",
+    ]
+    assert _figures.full_title("lfw-decontaminated/auc") == "LFW AUC (decontaminated)"
+    assert _figures.title("lfw/group_old/tar_at_far_1e-2").startswith("TAR at FAR 1e")
+    assert _figures.title("lfw/group_old/accuracy") == "accuracy, old"
+    assert not _figures.higher_is_better("lfw/far_at_dev_1e-2") and not _figures.higher_is_better("lfw/frr_at_dev_1e-2")

@@ -39,7 +39,8 @@ class LeftOut(Around):
             RequestError: not (N, D), or a number that is not finite.
         """
         answer = self.whole.score(embeddings, scorer)
-        beside(answer, self.whole, embeddings, self.images_out, "listed as seen in training", scorer)
+        what = f"{len(self.images_out):,} of {len(self.images):,} images left out, listed as seen in training"
+        beside(answer, self.whole, embeddings, self.images_out, what, scorer)
         return answer
 
     def without(self, missing: Collection[str]) -> "LeftOut":
@@ -54,7 +55,7 @@ def beside(
     protocol: Any,
     embeddings: np.ndarray,
     left_out: Collection[str],
-    why: str,
+    what: str,
     scorer: Scorer | None = None,
 ) -> None:
     """Enter the figures without these images beside the raw ones, `lfw/accuracy` as `lfw-decontaminated/accuracy`.
@@ -62,22 +63,21 @@ def beside(
     Args:
         answer: of `protocol.score(embeddings, scorer)`.
         left_out: some of the protocol's images; where there are none, the figures are the raw ones and say so.
-        why: what these images are, for the mark.
+        what: what was left out, for the mark; the same for every run whose figures are to stand in one column.
     """
-    count = f"{len(left_out):,} of {len(protocol.images):,} images left out, {why}"
     answer.counts["left_out_images"] = len(left_out)
     part, gone = answer, _partial.words(protocol.spec) or ""
     if left_out:
         try:
             reduced = protocol.without(left_out)
         except RequestError as error:
-            answer.undefined[renamed(protocol.primary)] = f"decontaminated: {count}: {error}"
+            answer.undefined[renamed(protocol.primary)] = f"decontaminated: {what}: {error}"
             return
         row = {name: place for place, name in enumerate(protocol.images)}
         part = reduced.score(np.asarray(embeddings)[[row[name] for name in reduced.images]], scorer)
         gone = _partial.words(reduced.spec) or ""
     lacks = _partial.words(protocol.spec)  # of the protocol itself, before anything was left out
-    said = f"decontaminated: {count}" + (f"; {lacks}" if lacks else "")
+    said = f"decontaminated: {what}" + (f"; {lacks}" if lacks else "")
     for key, value in list(part.metrics.items()):
         answer.metrics[renamed(key)] = value
         if not key.endswith(_partial.SPREAD):
