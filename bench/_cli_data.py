@@ -77,7 +77,7 @@ def data_images(
     from bench import row_images, scoring
 
     spec = protocol_spec(protocol, root, set_, allow_missing)
-    if crops is None and not allow_missing:
+    if crops is None and not spec.get("allow_missing"):
         typer.echo("\n".join(scoring.create(spec).images))
         return
     opened, source = scoring.open_protocol(spec)

@@ -104,6 +104,8 @@ def data_overlap(
     from bench.waiting import bar
 
     asked = settings.parse(set_)
+    if strange := [key for key in ("train", "test") if not isinstance(asked.get(key, {}), dict)]:
+        raise RequestError(f"overlap takes --set {strange[0]}.KEY=VALUE, got {strange[0]}={asked[strange[0]]!r}")
     if unknown := sorted(set(asked) - {"train", "test"}):
         raise RequestError(f"overlap takes --set train.KEY=VALUE and test.KEY=VALUE, got {unknown[0]!r}")
     first = faces(train, asked.get("train", {}))
@@ -185,7 +187,7 @@ def _test_faces(wanted: str, options: dict[str, Any]) -> Any:
 
     if wanted in protocols.names() and not Path(wanted).exists():
         root = options.pop("root", None)
-        spec = protocol_spec(wanted, None if root is None else Path(root), None, False)
+        spec = protocol_spec(wanted, None if root is None else Path(str(root)), None, False)
         return duplicates.of_protocol(*scoring.open_protocol({**options, **spec}))
     return faces(wanted, options)
 

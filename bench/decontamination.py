@@ -15,7 +15,7 @@ import numpy as np
 
 from bench import lookalikes
 from bench.errors import RequestError
-from bench.protocols import beside
+from bench.protocols import beside, renamed
 from bench.scorers import Scorer
 from bench.scores import Scores
 
@@ -43,10 +43,16 @@ class Decontamination:
 
     def enter(self, answer: Scores, protocol: Any, embeddings: np.ndarray, scorer: Scorer | None = None) -> None:
         """Put the figures without these people beside those of `protocol.score(embeddings, scorer)`."""
+        try:
+            self._enter(answer, protocol, embeddings, scorer)
+        except RequestError as error:  # embeddings that point nowhere have no lookalikes; the raw figures stay
+            answer.undefined[renamed(protocol.primary)] = f"decontaminated: {error}"
+
+    def _enter(self, answer: Scores, protocol: Any, embeddings: np.ndarray, scorer: Scorer | None) -> None:
         people, owner = np.unique(np.array(protocol.people), return_inverse=True)
         test = lookalikes.rows(embeddings, owner, "test")
         strange = lookalikes.threshold(test, np.arange(len(people)))[0]
-        limit = max(strange, _kept(embeddings, owner))
+        limit = min(1.0, round(max(strange, _kept(embeddings, owner)), 12))
         seen = lookalikes.find(test, self._train, limit).row >= 0
         images = [name for name, who in zip(protocol.images, owner, strict=True) if seen[who]]
         answer.counts["left_out_people"] = int(seen.sum())

@@ -13,7 +13,7 @@ counted and passed over.
 import csv
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from bench.files import is_image
 
 KEYS = ("embeddings", "features")
 NAMES = ("names", "name", "images", "image", "paths", "path", "file", "filename")
+LABELS = ("label", "labels", "identity", "class", "person", "index", "id", "split")
 _MOST_INFLATED = 1 << 30  # bytes that a packed array may become if it is packed a hundred times smaller
 
 
@@ -127,7 +128,8 @@ def arrange(found: Embeddings, protocol: Any, allow_missing: bool = False) -> tu
     stems = Counter(map(_stem, found.names))
     place = {_stem(name): row for row, name in enumerate(found.names) if stems[_stem(name)] == 1}
     place |= {name: row for row, name in enumerate(found.names)}
-    key = {name: name if name in place else _stem(name) for name in protocol.images}
+    twins = Counter(map(_stem, protocol.images))  # of which a suffix alone tells one from the other
+    key = {name: name if name in place or twins[_stem(name)] > 1 else _stem(name) for name in protocol.images}
     missing = [name for name in protocol.images if key[name] not in place]
     if missing and not allow_missing:
         raise RequestError(
@@ -212,21 +214,40 @@ def _csv(path: Path) -> Embeddings:
             first = next(csv.reader(file), [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RequestError(f"{path} is no csv of UTF-8 text ({error})") from error
-    has_header = len(first) < 2 or not all(map(_number, first[1:]))
-    return _table(path, _frame(path, header=0 if has_header else None))
+    has_header = not any(map(_number, first))
+    if has_header and not all(name.strip() for name in first):
+        raise RequestError(f"{path} has a column without a name: write it without the index of rows")
+    text: dict[Any, bool] = (
+        {name.strip(): name.strip().lower() in NAMES for name in first}
+        if has_header
+        else {place: not _number(value) for place, value in enumerate(first)}
+    )
+    return _table(path, _frame(path, 0 if has_header else None, text))
 
 
 def _parquet(path: Path) -> Embeddings:
-    return _table(path, _frame(path, header=0))
+    return _table(path, _frame(path, 0))
 
 
-def _frame(path: Path, header: int | None) -> Any:
+def _frame(path: Path, header: int | None, text: Mapping[Any, bool] | None = None) -> Any:
+    """The table; `text` says of each column of a csv whether it is of names, which stay as they are (`0001`, `NA`)."""
     import pandas
 
     try:
         if path.suffix.lower() == ".parquet":
-            return pandas.read_parquet(path)
-        return pandas.read_csv(path, header=header, skipinitialspace=True, encoding="utf-8-sig")
+            frame = pandas.read_parquet(path)
+            return frame if isinstance(frame.index, pandas.RangeIndex) else frame.reset_index(names=NAMES[0])
+        named = [] if text is None else [name for name, is_text in text.items() if is_text]
+        empty = {name: ["", "nan", "NaN", "NA"] for name in text or () if name not in named}
+        frame = pandas.read_csv(
+            path, header=header, skipinitialspace=True, encoding="utf-8-sig", dtype=dict.fromkeys(named, str),
+            keep_default_na=text is None, na_values=empty or None,
+        )  # fmt: skip
+        if not isinstance(frame.index, pandas.RangeIndex):
+            raise RequestError(f"{path}: its rows have more fields than its first line names: name every column")
+        return frame
+    except RequestError:
+        raise
     except Exception as error:  # pandas and pyarrow have many kinds of error for a broken file
         first = str(error).strip().partition("\n")[0]
         raise RequestError(f"{path} cannot be read as a table ({first})") from error
@@ -236,6 +257,10 @@ def _table(path: Path, frame: Any) -> Embeddings:
     """Names are the column of that name, or the one of text; the numbers are all others, or one column of lists."""
     kinds = {name: "O" if str(name).lower() in NAMES else frame[name].dtype.kind for name in frame.columns}
     other = [name for name, kind in kinds.items() if kind not in "fiu"]
+    if labels := [name for name in frame.columns if str(name).lower() in LABELS]:
+        raise RequestError(f"{path}: the column {labels[0]!r} is no dimension of an embedding: leave it out")
+    if not len(frame):
+        raise RequestError(f"{path} has no rows")
     lists = [name for name in other if len(frame) and isinstance(frame[name].iloc[0], list | np.ndarray)]
     text = [name for name in other if name not in lists]
     if len(text) > 1 or len(lists) > 1 or (lists and len(text) + len(lists) != len(kinds)):

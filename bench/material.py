@@ -83,6 +83,11 @@ def load(trial: Trial) -> Material:
     options = dict(trial.data)
     faces = datasets.load(options.pop("name", ""), **options)
     opened = [scoring.open_protocol(spec) for spec in trial.protocols]
+    names = [protocol.name for protocol, _ in opened]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise RequestError(
+            f"two of the trial's protocols are called {twice[0]!r}: their figures would be one; give one only"
+        )
     shown = _shown(trial, faces.source, faces.names)
     readable = np.ones(len(faces.names), bool)
     position = {name: row for row, name in enumerate(faces.names)}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import RequestError
+from bench.files import is_image
 from bench.images import Source, Unreadable
 from bench.waiting import bar
 
@@ -39,7 +40,7 @@ def write(source: Source, names: Sequence[str], folder: Path) -> None:
 
 
 def _target(folder: Path, name: str) -> Path:
-    target = folder / (name.rpartition(".")[0] or name)
+    target = folder / (name.rpartition(".")[0] if is_image(name) else name)
     if not target.resolve().is_relative_to(folder.resolve()):
         raise RequestError(f"the image {name!r} would be written outside of {folder}: its name leads out of the folder")
     return target.with_name(target.name + ".png")

@@ -1,7 +1,7 @@
 """Where a test protocol meets its pixels, and its answer becomes plain data."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,16 @@ def create(spec: Mapping[str, Any]) -> Any:
 def _parts(spec: Mapping[str, Any]) -> tuple[Any, Callable[[], Source]]:
     options = dict(spec)
     name = options.pop("name", None)
-    if not name:
+    if not isinstance(name, str) or not name:
         raise RequestError(f"a protocol needs a name ({', '.join(protocols.names())}), got {dict(spec)}")
     if not isinstance(options.get("allow_missing", False), bool):
         raise RequestError(f"allow_missing is true or false, got {options['allow_missing']!r}")
     if "allow_missing" in options and "allow_missing" not in protocols.options_of(name):
         del options["allow_missing"]
+    if ("data" in options or "faces" in options) and "root" in options:
+        raise RequestError(f"protocol {name!r} is of `data` or `faces`, or of a `root`: give one of them")
+    if "data" in options or "faces" in options:
+        options |= {key: _own_file(options[key]) for key in protocols.COMMON if isinstance(options.get(key), str)}
     if (data := options.pop("data", None)) is not None:
         lists, source = datasets.protocol(data, name)
         return protocols.create(name, root=lists, **options), lambda: source
@@ -75,8 +79,14 @@ def _parts(spec: Mapping[str, Any]) -> tuple[Any, Callable[[], Source]]:
     return protocol, lambda: _source(root, protocol, options.get("images"))
 
 
-def _source(root: Path, protocol: Any, images: Sequence[str] | None) -> Source:
-    if images:
+def _own_file(wanted: str) -> str:
+    """A file of the user's for a protocol without a folder of its own: absolute; `FILE:COLUMN` keeps its column."""
+    file, colon, column = wanted.partition(":")
+    return f"{places.data(file)}{colon}{column}"
+
+
+def _source(root: Path, protocol: Any, images: Any) -> Source:
+    if isinstance(images, list | tuple):  # a word is a list file of the protocol's
         paths = [path if path.is_absolute() else root / path for path in map(Path, images)]
         return FileImages([("", Tree(places.data(path))) for path in paths], getattr(protocol, "depth", None))
     return images_below(root, protocol.images[0].count("/") + 1)
@@ -109,7 +119,7 @@ def plain(
 
     `scorer` is named where it is not cosine's own, `frozen` where its thresholds were entered.
     """
-    body = asdict(scores)
+    body = asdict(replace(scores, raw={}))
     del body["raw"]
     said = {"primary": protocol.primary, "spec": protocol.spec, "hash": protocol.hash, "overlap": overlap or {}}
     by = {"scorer": scorer.spec} if scorer and scorer.spec != COSINE.spec else {}

@@ -11,6 +11,7 @@ def scores(answers: Mapping[str, Mapping[str, Any]]) -> None:
     if not answers:
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
@@ -24,14 +25,14 @@ def scores(answers: Mapping[str, Mapping[str, Any]]) -> None:
     for answer in answers.values():
         for name, value in answer["metrics"].items():
             if not name.endswith(("_se", "_low", "_high")):
-                table.add_row(name, f"{value:.4f}", _spread(answer, name), answer["marks"].get(name, ""))
+                table.add_row(name, f"{value:.4f}", _spread(answer, name), escape(answer["marks"].get(name, "")))
         for name, reason in answer["undefined"].items():
-            table.add_row(name, "undefined", "", reason)
+            table.add_row(name, "undefined", "", escape(reason))
     console.print(table)
     for name, answer in answers.items():
         counts = ", ".join(f"{key.replace('_', ' ')} {value:,.10g}" for key, value in answer["counts"].items())
         overlap = f"; overlap with training {answer['overlap']['verdict']}" if answer["overlap"] else ""
-        console.print(f"{name}: {counts}{overlap}", style="dim", highlight=False)
+        console.print(f"{name}: {counts}{overlap}", style="dim", highlight=False, markup=False)
 
 
 def _spread(answer: Mapping[str, Any], name: str) -> str:

@@ -86,11 +86,15 @@ def evaluate(path: Path, spec: Mapping[str, Any], dev: Path | None = None, suffi
     Raises:
         RequestError: files that do not exist or hold something else, or images that are missing.
     """
+    import numpy as np
+
     from bench import development, embeddings
 
     frozen = None
     if dev is not None:
         scores, same = embeddings.column(dev, "score", "same")
+        if not np.isfinite(scores).all() or not np.isin(same, (0, 1)).all():
+            raise RequestError(f"{dev} must hold finite scores, and 1 (one person) or 0 (two) as same")
         frozen = development.freeze(scores.astype(float), same.astype(bool), dev.name)
     embeddings.check(path)  # before a protocol is read that may be long
     allow = bool(spec.get("allow_missing"))

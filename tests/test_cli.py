@@ -127,6 +127,19 @@ def test_evaluate_freezes_thresholds_on_development_scores(facebench, tmp_path):
     # 901 impostors from 0 to 0.9: the least score that at most nine of them reach is 0.892
     assert code == 0 and answer["development"]["thresholds"]["1e-2"] == 0.892
     assert 0 < answer["metrics"]["heldout/far_at_dev_1e-2"] < 0.3 and answer["metrics"]["heldout/frr_at_dev_1e-2"] == 0
+    (tmp_path / "odd.csv").write_text("score,same\n0.5,-1\n0.6,1\n")
+    odd = [
+        "evaluate",
+        tmp_path / "mine.npy",
+        "--root",
+        tmp_path,
+        "--protocol",
+        "heldout",
+        "--development",
+        tmp_path / "odd.csv",
+    ]
+    code, _, err = facebench(*odd)
+    assert code == 2 and "must hold finite scores, and 1 (one person) or 0 (two) as same" in err
     code, _, err = facebench(*request, "--protocol", "retrieval")
     assert code == 2 and "retrieval compares no pairs at a threshold: leave --development out" in err
 

@@ -125,6 +125,20 @@ def test_heldout_and_retrieval_of_any_data_set_or_of_the_people_whom_a_trial_hol
     assert len(set(part.people)) == 2 and set(part.images) < set(whole.images) and part.hash != other.hash
 
 
+def test_groups_of_the_images_of_a_data_set_are_a_file_of_the_users(tree, monkeypatch):
+    (tree / "kinds.csv").write_text("person,kind\nAnn,a\nBob,a\nCy,b\nDee,b\n")
+    monkeypatch.setenv("FACEBENCH_DATA", str(tree))
+    spec = {"name": "retrieval", "faces": {"name": "folder", "paths": [str(tree)]}}
+    for wanted in ("kinds.csv", f"{tree / 'kinds.csv'}:kind"):
+        protocol = scoring.create({**spec, "groups": wanted})
+        answer = protocol.score(np.random.default_rng(0).normal(size=(12, 4)))
+        assert "retrieval/group_a/map_at_r" in answer.metrics
+    from bench.errors import RequestError
+
+    with pytest.raises(RequestError, match="of `data` or `faces`, or of a `root`: give one"):
+        scoring.create({**spec, "root": str(tree)})
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -1,6 +1,7 @@
 """Embeddings from anybody's files: every format gives the same rows, and a broken file one sentence."""
 
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pandas
@@ -182,3 +183,39 @@ def test_a_column_of_words_is_refused(tmp_path):
         embeddings.column(tmp_path / "dev.csv", "score", "same")
     with pytest.raises(RequestError, match=r"no table at .*dev.txt: expected a .csv"):
         embeddings.column(tmp_path / "dev.txt", "score", "same")
+
+
+def test_names_in_the_index_are_names(tmp_path):
+    frame().set_index("image").to_parquet(tmp_path / "indexed.parquet")
+    assert np.array_equal(embeddings.arrange(embeddings.read(tmp_path / "indexed.parquet"), PROTOCOL)[1], ROWS)
+
+
+def test_names_stay_as_they_are_written(tmp_path):
+    (tmp_path / "a.csv").write_text("image,d0\n0001,1.5\nNA,2.5\n")
+    assert embeddings.read(tmp_path / "a.csv").names == ("0001", "NA")
+    (tmp_path / "last.csv").write_text("1.5,a/1.jpg\n2.5,a/2.jpg\n")
+    assert embeddings.read(tmp_path / "last.csv").names == ("a/1.jpg", "a/2.jpg")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("d0,d1\na/1.jpg,1,2\na/2.jpg,3,4\n", "its rows have more fields than its first line names"),
+        (",image,d0\n0,a/1.jpg,1\n", "a column without a name: write it without the index of rows"),
+        ("image,label,d0\na/1.jpg,3,0.5\n", "the column 'label' is no dimension of an embedding"),
+        ("image,d0\n", "has no rows"),
+    ],
+)
+def test_a_table_that_could_be_read_in_two_ways_is_refused(tmp_path, text, sentence):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(RequestError, match=sentence):
+        embeddings.read(tmp_path / "a.csv")
+
+
+def test_of_two_images_that_differ_in_their_suffix_neither_stands_for_the_other():
+    twins = SimpleNamespace(name="twins", images=("a/1.jpg", "a/1.png"))
+    found = embeddings.Embeddings(ROWS[:1], ("a/1.jpg",))
+    with pytest.raises(
+        RequestError, match="1 of the 2 images of twins have no row of their name, the first is 'a/1.png'"
+    ):
+        embeddings.arrange(found, twins)

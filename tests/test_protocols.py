@@ -143,6 +143,11 @@ def test_without_some_images_every_figure_is_partial_and_has_another_hash(protoc
     figures = {figure for figure in answer.metrics if not figure.endswith(("_se", "_sd"))}
     assert partial.primary in figures
     assert all(answer.marks[figure].startswith(said) for figure in figures), answer.marks
+    more = partial.without(partial.images[:1])
+    counts = more.score(rows[[protocol.images.index(name) for name in more.images]]).counts
+    assert (
+        max(value for key, value in counts.items() if key in ("missing_images", "missing_frames")) == len(missing) + 1
+    )
     with pytest.raises(RequestError, match="nothing is left"):
         protocol.without(protocol.images)
     with pytest.raises(RequestError, match="cannot do without 'Nobody/1.jpg': it is none of its"):

@@ -136,6 +136,36 @@ def test_a_protocol_that_keeps_no_comparisons_says_so():
         protocol.score(embed(protocol))
 
 
+def test_pairs_of_one_kind_leave_the_groups_undefined():
+    pairs = "first,second,same,fold\n" + "\n".join(
+        f"{a}/1.jpg,{b}/1.jpg,0,1" for a, b in zip(PEOPLE[:8], PEOPLE[8:16], strict=True)
+    )
+    lists = {"pairs.csv": pairs, "kinds.csv": "person,kind\n" + "\n".join(f"{who},old" for who in PEOPLE)}
+    protocol = protocols.create("pairs", root=lists, groups="kinds.csv")
+    answer = protocol.score(np.random.default_rng(0).normal(size=(16, 4)))
+    assert "both are needed" in answer.undefined["pairs/group_old/tar_at_far"]
+
+
+def test_the_hash_says_the_column_and_labels_that_would_be_one_are_refused():
+    table = "person,a,b\n" + "\n".join(f"{who},{n % 2},{n % 3}" for n, who in enumerate(PEOPLE))
+    lists = {**LISTS["lfw"], "kinds.csv": table}
+    assert len({protocols.create("lfw", root=lists, groups=f"kinds.csv:{column}").hash for column in "ab"}) == 2
+    quoted = {**LISTS["lfw"], "kinds.csv": table.replace("person,a,b", '"person","a","b"')}
+    assert protocols.create("lfw", root=quoted, groups="kinds.csv").groups == ("0", "1")
+    with pytest.raises(RequestError, match="the labels 'L A' and 'L_A' would be one"):
+        with_table("lfw", "person,kind\nPerson_00,L A\nPerson_01,L_A\n")
+
+
+def test_a_group_of_few_people_is_marked_by_itself():
+    many = [f"Q{number:02d}" for number in range(60)]
+    images = [f"{who}/{number}.jpg" for who in many for number in range(3)]
+    table = "person,kind\n" + "\n".join(f"{who},{'few' if n < 2 else 'many'}" for n, who in enumerate(many))
+    protocol = protocols.create("retrieval", root={"images.txt": "\n".join(images), "t.csv": table}, groups="t.csv")
+    answer = protocol.score(np.random.default_rng(0).normal(size=(180, 5)))
+    assert "2.0 effective identities" in answer.marks["retrieval/group_few/map_at_r"]
+    assert "retrieval/group_many/map_at_r" not in answer.marks
+
+
 def test_a_table_that_is_no_name_is_refused():
     with pytest.raises(RequestError, match="groups is FILE or FILE:COLUMN.*got 3"):
         protocols.create("lfw", root=LISTS["lfw"], groups=3)
@@ -175,6 +205,11 @@ def test_shares_that_are_no_decisions_have_a_t_interval_over_people():
     half = 3.182446 * np.std(means, ddof=1) / 2  # t(.975, 3)
     found = proportion(values, owner, owner)
     assert (found.low, found.high) == pytest.approx((max(0, 0.45 - half), min(1, 0.45 + half)), abs=1e-6)
+
+
+def test_equal_shares_are_no_certainty():
+    found = proportion(np.full(4, 0.5), np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1]))
+    assert found.value == 0.5 and found.low < 0.3 and found.high > 0.7
 
 
 def test_one_person_says_nothing_of_others():

@@ -31,6 +31,14 @@ def test_both_stand_beside_each_other_with_the_same_figures_as_apart(name):
     assert protocol.hash != plain.hash and protocol.primary == plain.primary
 
 
+def test_a_name_with_a_comma_is_one_name_where_it_is_quoted():
+    people = [f"Doe, {name}" for name in "ABCD"]
+    images = [f"{who}/{number}.jpg" for who in people for number in range(3)]
+    lists = {"images.txt": "\n".join(images), "seen.csv": f'image,identity\n"{images[0]}","{people[0]}"\n'}
+    protocol = protocols.create("retrieval", root=lists, leave_out="seen.csv")
+    assert protocol.images_out == (images[0],)
+
+
 def test_with_nothing_left_out_both_are_equal_and_say_so():
     protocol = with_list("lfw", "image,identity\n")
     answer = protocol.score(embed(protocol))

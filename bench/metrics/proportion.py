@@ -46,7 +46,7 @@ def proportion(values: np.ndarray, first: np.ndarray, second: np.ndarray) -> Pro
         return Proportion(mean, 0.0, 1.0, None)  # one cluster says nothing of others
     groups, variance = len(left.values), left.standard_error**2
     strict = float(stdtrit(groups - 1, 1 - LEVEL / 2))
-    if not np.isin(values, (0, 1)).all():
+    if variance > 0 and not np.isin(values, (0, 1)).all():
         half = strict * variance**0.5
         return Proportion(mean, max(0.0, mean - half), min(1.0, mean + half), left)
     effect = max(1.0, variance * (count - 1) / (mean * (1 - mean))) if 0 < mean < 1 else 1.0

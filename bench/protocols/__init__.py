@@ -18,12 +18,12 @@ import numpy as np
 from bench.errors import RequestError
 from bench.protocols import _partial
 from bench.protocols._groups import grouped
-from bench.protocols._left_out import beside, left_out
+from bench.protocols._left_out import beside, left_out, renamed
 from bench.scorers import Scorer
 from bench.scores import Scores
 from losses import _entries
 
-__all__ = ["Comparisons", "beside", "create", "lacks", "names", "options_of"]
+__all__ = ["Comparisons", "beside", "create", "lacks", "names", "options_of", "renamed"]
 COMMON = ("groups", "leave_out")  # the options that every protocol has
 
 

@@ -9,6 +9,7 @@ A pair counts for a group where both of its sides are of it. Each figure stands 
 interval (`bench.metrics.proportion`).
 """
 
+import csv
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from bench.errors import RequestError
-from bench.metrics import Sorted, far_name, pair_clusters, rate_at_far
+from bench.metrics import Shares, Sorted, far_name, pair_clusters, rate_at_far
 from bench.metrics.proportion import proportion
 from bench.protocols import _lists, _pairs, _partial
 from bench.protocols._around import Around
@@ -54,7 +55,7 @@ class Grouped(Around):
             self._pairs(found, part, raw)
         if "probe" in answer.raw:
             self._searches(found, answer)
-        if not found.metrics:
+        if not found.metrics and not found.undefined:
             raise RequestError(f"{self.name} gives no figures that can be told apart by groups: leave `groups` out")
         found.counts["images_without_group"] = int(np.sum(self.group < 0))
         return _pairs.joined(answer, _partial.marked(found, self.spec))
@@ -80,6 +81,10 @@ class Grouped(Around):
             right = (scores > raw["thresholds"][place]) == same
             self._enter(found, part, "accuracy", right, group, clusters)
         roc = Sorted.of(scores, same).roc()
+        if not roc.genuine or not roc.impostors:
+            kinds = f"{roc.genuine} genuine and {roc.impostors} impostor pairs: both are needed"
+            found.undefined.update({f"{where}/tar_at_far": kinds for _, where in self._places(part)})
+            return
         for far in FARS:
             figure = f"far_{far_name(far)}"
             rate = rate_at_far(roc, far)
@@ -101,8 +106,11 @@ class Grouped(Around):
             found.counts[f"searches_{label}"] = int(np.sum(self.group[probe] == number))
         for figure, values in answer.raw.items():
             if f"{self.name}/{figure}" in answer.metrics and len(values) == len(probe):
-                mark = answer.marks.get(f"{self.name}/{figure}")
-                self._enter(found, self.name, figure, values, self.group[probe], clusters, mark)
+                self._enter(found, self.name, figure, values, self.group[probe], clusters)
+                for number, where in self._places(self.name):
+                    owners = self._owner[probe][self.group[probe] == number]
+                    if len(owners) and (mark := Shares.of(owners).mark()):
+                        found.marks[f"{where}/{figure}"] = mark
 
     def _enter(
         self,
@@ -153,7 +161,7 @@ def grouped(whole: Any, root: _lists.Root, wanted: str) -> Grouped:
         raise RequestError(f"groups is FILE or FILE:COLUMN, a csv of names and their groups, got {wanted!r}")
     file, _, column = wanted.partition(":")
     text = _lists.read(root, file)
-    header = [name.strip() for name in text.partition("\n")[0].split(",")]
+    header = [name.strip() for name in next(csv.reader([text.partition("\n")[0]], skipinitialspace=True), [""])]
     column = column or (header[1] if len(header) > 1 else "group")
     label: dict[str, str] = {}
     for line, row in _lists.rows(text, file, (header[0], column)):
@@ -170,5 +178,14 @@ def grouped(whole: Any, root: _lists.Root, wanted: str) -> Grouped:
             f"{file} names none of the {len(whole.images):,} images or their people of {whole.name}: its first column "
             f"{header[0]!r} must hold names such as {whole.images[0]!r} or {whole.people[0]!r}"
         )
+    if twins := [group for group in groups if " " in group and group.replace(" ", "_") in groups]:
+        raise RequestError(
+            f"{file}: the labels {twins[0]!r} and {twins[0].replace(' ', '_')!r} would be one: rename one"
+        )
     number = {group: place for place, group in enumerate(groups)} | {None: -1}
-    return Grouped(whole, _lists.sha256(text), groups, np.array([number[group] for group in found]))
+    return Grouped(
+        whole,
+        _lists.sha256([f"{name}\t{group}" for name, group in sorted(label.items())]),
+        groups,
+        np.array([number[group] for group in found]),
+    )

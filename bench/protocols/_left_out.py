@@ -6,6 +6,7 @@
 The second one is marked with what was left out, so it enters no ranking by itself.
 """
 
+import csv
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
@@ -68,13 +69,13 @@ def beside(
     answer.counts["left_out_images"] = len(left_out)
     part, gone = answer, _partial.words(protocol.spec) or ""
     if left_out:
+        row = {name: place for place, name in enumerate(protocol.images)}
         try:
             reduced = protocol.without(left_out)
+            part = reduced.score(np.asarray(embeddings)[[row[name] for name in reduced.images]], scorer)
         except RequestError as error:
             answer.undefined[renamed(protocol.primary)] = f"decontaminated: {what}: {error}"
             return
-        row = {name: place for place, name in enumerate(protocol.images)}
-        part = reduced.score(np.asarray(embeddings)[[row[name] for name in reduced.images]], scorer)
         gone = _partial.words(reduced.spec) or ""
     lacks = _partial.words(protocol.spec)  # of the protocol itself, before anything was left out
     said = f"decontaminated: {what}" + (f"; {lacks}" if lacks else "")
@@ -104,7 +105,7 @@ def left_out(whole: Any, root: _lists.Root, wanted: str) -> LeftOut:
     if not isinstance(wanted, str) or not wanted:
         raise RequestError(f"leave_out is a file of images, one a line or the first column of a csv, got {wanted!r}")
     text = _lists.read(root, wanted)
-    names = [line.partition(",")[0].strip().strip('"') for line in _lists.lines(text)]
+    names = [fields[0].strip() for fields in csv.reader(_lists.lines(text)) if fields]
     known = set(whole.images)
     found = tuple(name for name in dict.fromkeys(names) if name in known)
     if not found and len(names) > 1:

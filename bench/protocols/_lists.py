@@ -29,13 +29,13 @@ def read(root: Root, file: str | Path, instead: str = "") -> str:
     Raises:
         RequestError: there is no such file.
     """
-    if isinstance(root, Mapping):
+    if isinstance(root, Mapping) and not Path(file).is_absolute():
         if str(file) not in root:
             raise RequestError(
                 f"no list file {str(file)!r} in this embedded protocol; it has: {', '.join(sorted(root))}"
             )
         return root[str(file)]
-    path = Path(root) / file
+    path = Path(file) if isinstance(root, Mapping) else Path(root) / file
     data = _bytes(path, instead)
     try:
         return (bounded.gunzip(data, path) if path.suffix == ".gz" else data).decode("utf-8-sig")

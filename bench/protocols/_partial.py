@@ -62,5 +62,7 @@ def marked(answer: Scores, spec: Spec) -> Scores:
                 continue
             before = answer.marks.get(figure)
             answer.marks[figure] = f"{said}; {before}" if before else said
-        answer.counts.update({f"missing_{entry['what']}": entry["count"] for entry in spec["missing"]})
+        for what in {entry["what"] for entry in spec["missing"]}:
+            lost = sum(entry["count"] for entry in spec["missing"] if entry["what"] == what)
+            answer.counts[f"missing_{what}"] = lost
     return answer
