@@ -11,6 +11,7 @@ ask the protocol for `refined="insightface"`.
 """
 
 import os
+import re
 import struct
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
@@ -31,6 +32,8 @@ Folders = str | Path | Sequence[str | Path]
 
 def suffix_of(algorithm: str) -> str:
     """The suffix that the community gives the features of an algorithm: `r100` -> `_r100.bin`."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w-]*", algorithm):
+        raise RequestError(f"an algorithm's name is of letters, digits, _ and -, got {algorithm!r}")
     return f"_{algorithm}.bin"
 
 

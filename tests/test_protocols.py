@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from made_up_lists import CHANCE, embed, lfw_pairs, make
+from made_up_lists import CHANCE, LISTS, embed, lfw_pairs, make
 
 from bench import protocols, scorers
 from bench.errors import RequestError
@@ -185,6 +185,23 @@ def test_unknown_names_and_options_list_the_known_ones():
         protocols.create("lwf")
     with pytest.raises(RequestError, match="'lfw' has no option 'pears'; it has: pairs, images, label"):
         make("lfw", pears="x")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "sentence"),
+    [
+        ("lfw", {"images": [3]}, r"'images' takes a list, each of it a word or nothing, got \[3\]"),
+        ("ytf", {"splits": 3}, "'splits' takes a word, got 3"),
+        ("rank_k", {"gallery": 3}, "'gallery' takes a word, got 3"),
+        ("megaface", {"exclude": 3}, "'exclude' takes a word or nothing, got 3"),
+    ],
+)
+def test_an_option_of_a_wrong_kind_is_a_sentence(tmp_path, name, options, sentence):
+    for file, text in LISTS[name].items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text)
+    with pytest.raises(RequestError, match=sentence):
+        protocols.create(name, root=tmp_path, **options)
 
 
 def test_protocols_import_numpy_alone():

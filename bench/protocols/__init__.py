@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bench.errors import RequestError
-from bench.protocols import _partial
+from bench.protocols import _options, _partial
 from bench.protocols._groups import grouped
 from bench.protocols._left_out import beside, left_out, renamed
 from bench.scorers import Scorer
@@ -89,7 +89,12 @@ def create(name: str, root: str | Path | Mapping[str, str] = ".", **options: Any
     groups, out = options.pop("groups", None), options.pop("leave_out", None)
     if unknown := sorted(set(options) - set(known)):
         raise RequestError(f"protocol {name!r} has no option {unknown[0]!r}; it has: {', '.join([*known, *COMMON])}")
-    made = _module(name).load(root, **options)
+    load = _module(name).load
+    try:
+        made = load(root, **options)
+    except (TypeError, AttributeError):
+        _options.check(name, load, options)  # an option of a wrong kind is answered in a sentence
+        raise
     made = made if groups is None else grouped(made, root, groups)
     return made if out is None else left_out(made, root, out)
 

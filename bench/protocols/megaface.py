@@ -276,7 +276,7 @@ def _made(lists: _probe_lists.Lists, fars: Sequence[float] | None, depth: int | 
 
 def _checked_fars(fars: Sequence[float]) -> tuple[float, ...]:
     if isinstance(fars, str | float | int) or not fars:
-        raise RequestError(f"fars is a list of false accept rates, for example [1e-3, 1e-6], got {fars!r}")
+        raise RequestError(f"fars is a list of false accept rates, for example [0.001, 1.0e-6], got {fars!r}")
     for far in fars:
         if isinstance(far, bool) or not isinstance(far, float | int) or not 0 < far < 1:
             raise RequestError(f"a false accept rate lies between 0 and 1, got {far!r}")
