@@ -3,11 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo test bench check lock clean
+.PHONY: help setup demo test test-slow soak bench check lock clean
 
 help:
 	@echo "make demo    compare softmax, center loss and LMCL on made-up faces; writes runs/demo/report/report.html"
 	@echo "make test    run the tests"
+	@echo "make test-slow  run the tests that start servers and nodes and kill them"
+	@echo "make soak    kill a sweep at random moments for ten minutes, count what was lost"
 	@echo "make bench   measure the benchmarks of tests/performance"
 	@echo "make check   linters, types, import rules"
 	@echo "make setup   only make .venv"
@@ -29,6 +31,10 @@ demo: setup
 # One thread a worker: two workers on two cores, and the numbers do not depend on the machine's thread count.
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# One at a time: each of these tests starts processes of its own.
+test-slow: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --durations=10
 
 bench: setup
 	@mkdir -p runs
