@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import settings
+from bench import _cli_reports, settings
 from bench._cli_prepare import data_app
 from bench._command import (
     DataOption,
@@ -34,6 +34,7 @@ app = typer.Typer(
     help="Which face-recognition loss is better, on this data, at this budget, and is the difference real?",
 )
 app.add_typer(data_app, name="data")
+app.command()(_cli_reports.compare)
 
 OverlapOption = Annotated[bool, typer.Option("--allow-overlap", help="score although training and test share people")]
 AddressOption = Annotated[str, typer.Option(help="local (starts Ray), inline (no Ray), or a Ray cluster's address")]
