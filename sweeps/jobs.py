@@ -25,6 +25,12 @@ SILENCE = 30.0  # seconds without a line of the log after which the job is asked
 STOPPING = 30  # seconds that a stopped driver gets to end cleanly: Ray's own 3 are few
 PATIENCE = 120.0  # seconds that `stop` waits
 TRIES = 5  # submission ids that others may take first; times that a log may break off
+_TALKATIVE = (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+    "ray._private.authentication.http_token_authentication",
+)
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
@@ -259,11 +265,11 @@ def _client(url: str) -> "JobSubmissionClient":
     """Ray's own client with a limit on waiting."""
     import logging
 
-    # Ray's advice about missing tokens and its "uploading": what is to be known is said by us.
-    for module in ("dashboard_sdk", "job.sdk"):
-        logging.getLogger(f"ray.dashboard.modules.{module}").setLevel(logging.ERROR)
-    logging.getLogger("ray._private.authentication.http_token_authentication").setLevel(logging.ERROR)
     from ray.job_submission import JobSubmissionClient
+
+    # Advice about missing tokens, "uploading ...": what is to be known we say. Their modules set these levels themselves.
+    for module in _TALKATIVE:
+        logging.getLogger(module).setLevel(logging.ERROR)
 
     class Client(JobSubmissionClient):
         def _do_request(self, *arguments: Any, **options: Any) -> Any:

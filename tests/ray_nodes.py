@@ -102,16 +102,18 @@ class Cluster:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
             "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_TMPDIR": str(folder),  # where the file lies by which "auto" finds a cluster
+            "RAY_TMPDIR": str(folder),  # so that nothing of it is found by "auto" from elsewhere
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
             "OMP_NUM_THREADS": "1",
+            # A job's `python` is whichever the node finds, as in an environment that was activated.
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
         }
         port = free_port()
         self.address = f"{_own_address()}:{port}"
         self.dashboard = f"http://127.0.0.1:{free_port()}" if dashboard else None
         self._head = [
-            *("--head", f"--port={port}", f"--ray-client-server-port={free_port()}", f"--temp-dir={folder}"),
+            *("--head", f"--port={port}", f"--ray-client-server-port={free_port()}"),
             *("--include-dashboard", str(dashboard).lower(), "--dashboard-host=127.0.0.1"),
             *([f"--dashboard-port={self.dashboard.rpartition(':')[2]}"] if self.dashboard else []),
         ]
@@ -156,6 +158,8 @@ class Cluster:
         role = self._head if number == 0 else [f"--address={self.address}"]
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", *role, f"--node-ip-address={ip}"),
+            # A folder a node: in a shared one each node's agent unpacks a job's files anew, under the feet of its driver.
+            f"--temp-dir={self._folder / str(number)}",
             *(f"--num-cpus={shape.cpus}", f"--num-gpus={shape.gpus}", f"--resources={json.dumps(shape.resources)}"),
             *(f"--object-store-memory={_STORE}", "--disable-usage-stats", f"--metrics-export-port={free_port()}"),
             *(f"--dashboard-agent-listen-port={free_port()}", f"--dashboard-agent-grpc-port={free_port()}"),
