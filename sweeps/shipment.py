@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import RequestError
+from bench.places import VARIABLES
 from sweeps import packing, reading
 from sweeps.jobs import STOPPING, Dashboard, Job, running
 from sweeps.study import Study
 
 # What the driver on the cluster is told of where things lie.
-FORWARDED = ("FACEBENCH_RUNS", "FACEBENCH_DATA", "FACEBENCH_CACHE", "MLFLOW_TRACKING_URI")
+FORWARDED = (*VARIABLES, "MLFLOW_TRACKING_URI")
 LOCK = "requirements.lock"
 
 
@@ -101,7 +102,7 @@ def environment(study: Study, runs: str | None, data: str | None) -> dict[str, s
             "that all nodes of the cluster see"
         )
     options = {"FACEBENCH_RUNS": "--runs", "FACEBENCH_DATA": "--data"}
-    for name in ("FACEBENCH_RUNS", "FACEBENCH_DATA", "FACEBENCH_CACHE"):
+    for name in VARIABLES:
         if name in told and not told[name].startswith("/"):
             option = f" (or {options[name]})" if name in options else ""
             raise RequestError(
