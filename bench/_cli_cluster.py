@@ -34,7 +34,7 @@ def submit(
     """
     import reports
     import sweeps
-    from sweeps import packing, shipment
+    from sweeps import jobs, packing, shipment
 
     asked = sweeps.load(study, report=reports.known())
     sent = shipment.submit(
@@ -49,7 +49,9 @@ def submit(
     )
     job = sent.job.id
     what = f"{sent.files:,} file(s), {packing.size(sent.bytes)}, and facebench itself, {packing.size(sent.own_bytes)}"
-    typer.echo(f"job {job} submitted ({what}); end it with `facebench stop {asked.name} --address {address}`")
+    typer.echo(
+        f"job {job} submitted ({what}); end it with `facebench stop {asked.name} --address {jobs.shown(address)}`"
+    )
     if follow:
         _follow(address, job)
 
@@ -123,7 +125,7 @@ def _follow(address: str, id: str) -> None:
         ended = cluster.job(id)
     except KeyboardInterrupt:
         print(
-            f"\nfacebench: job {id} runs on; stop it with `facebench stop {job.study} --address {address}`",
+            f"\nfacebench: job {id} runs on; stop it with `facebench stop {job.study} --address {cluster.address}`",
             file=sys.stderr,
         )
         sys.exit(130)

@@ -62,17 +62,21 @@ class Job:
 class Dashboard:
     """A Ray cluster behind the address of its dashboard.
 
+    Attributes:
+        address: the dashboard's, as it may be shown.
+
     Raises:
         Unreachable: nothing answers there.
         RequestError: it is no address of a Ray dashboard, or the token is missing or wrong.
     """
 
     def __init__(self, address: str):
-        self.address = _url(address)
+        url = _url(address)
+        self.address = shown(url)
         # Ray 2.60 authenticates by token; every client has to be told.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         with self._answering():
-            self._client = _client(self.address)
+            self._client = _client(url)
 
     def jobs(self) -> list[Job]:
         """All jobs that were submitted, the oldest first."""
@@ -228,6 +232,13 @@ def running(jobs: list[Job], study: str) -> Job | None:
     return next((job for job in reversed(jobs) if job.study == study and not job.ended), None)
 
 
+def shown(address: str) -> str:
+    """An address without the name and the password that may stand in it."""
+    scheme, given, rest = address.rpartition("://")
+    host, slash, path = rest.partition("/")
+    return scheme + given + (f"***@{host.rpartition('@')[2]}" if "@" in host else host) + slash + path
+
+
 def _next(study: str, jobs: list[Job]) -> int:
     numbers = [re.fullmatch(rf"{re.escape(study)}-r(\d+)", job.id) for job in jobs]
     return 1 + max((int(found[1]) for found in numbers if found), default=0)
@@ -255,7 +266,7 @@ def _url(address: str) -> str:
         right = False
     if not right or address in ("local", "inline", "auto"):
         raise RequestError(
-            f"--address must be the Ray dashboard's, http://HOST:8265, got {address!r} "
+            f"--address must be the Ray dashboard's, http://HOST:8265, got {shown(address)!r} "
             "(a cluster's HOST:6379 is for `facebench sweep --address`)"
         )
     return url.rstrip("/")
