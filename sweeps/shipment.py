@@ -5,7 +5,6 @@ import shlex
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.errors import RequestError
 from bench.places import VARIABLES
@@ -171,14 +170,3 @@ def _has_password(uri: str) -> bool:
         return bool(urlsplit(uri).password)
     except ValueError:
         return True
-
-
-def plain(sent: Sent) -> dict[str, Any]:
-    """What `facebench submit --json` answers."""
-    return {
-        "job": sent.job.id,
-        "study": sent.job.study,
-        "files": sent.files,
-        "bytes": sent.bytes,
-        "facebench_bytes": sent.own_bytes,
-    }
