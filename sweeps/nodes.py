@@ -153,7 +153,7 @@ def _files(place: str) -> tuple[Any, str]:
 
 
 def _differences(here: Mapping[str, Fact], there: Mapping[str, Fact]) -> Iterator[str]:
-    """What is wrong with a node, a sentence's end each, the most telling first."""
+    """What is wrong with a node, a sentence's end each."""
     for what, fact in there.items():
         mine = here[what]
         if fact.trouble:
@@ -175,7 +175,7 @@ def _differences(here: Mapping[str, Fact], there: Mapping[str, Fact]) -> Iterato
 
 
 def _refuse(troubles: Mapping[str, list[str]]) -> None:
-    """Raise what is wrong with the first machine, and say how many more there are."""
+    """Raise all that is wrong with the first machine, and name the others."""
     wrong = [(machine, said) for machine, said in troubles.items() if said]
     if not wrong:
         return
@@ -183,7 +183,7 @@ def _refuse(troubles: Mapping[str, list[str]]) -> None:
     others = (
         f"; {len(wrong) - 1} more node(s) have troubles: {', '.join(one for one, _ in wrong[1:])}" if wrong[1:] else ""
     )
-    raise RequestError(f"{machine}: {said[0]}{others}")
+    raise RequestError(f"{machine}: {'; '.join(said)}{others}")
 
 
 def _ask(wanted: Wanted, needs: Mapping[str, float]) -> dict[str, dict[str, Fact]]:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ray_nodes import ROOT, Shape, can_mount, ray_nodes
+from ray_nodes import Shape, can_mount, ray_nodes
 
 from bench.errors import RequestError
 from sweeps import nodes, packing
@@ -80,7 +80,7 @@ def test_versions_and_sources_are_compared():
 
 def test_the_sentence_names_the_first_node_and_counts_the_others():
     with pytest.raises(
-        RequestError, match=r"^node 10\.0\.0\.2: no data; 1 more node\(s\) have troubles: node 10\.0\.0\.4$"
+        RequestError, match=r"^node 10\.0\.0\.2: no data; x; 1 more node\(s\) have troubles: node 10\.0\.0\.4$"
     ):
         nodes._refuse({"node 10.0.0.1": [], "node 10.0.0.2": ["no data", "x"], "node 10.0.0.4": ["y"]})
     nodes._refuse({"node 10.0.0.1": []})
@@ -125,6 +125,7 @@ protocols: [{name: heldout, faces: {name: folder, paths: [faces]}}]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not can_mount(), reason="a node that sees other files needs `unshare -m`")
 def test_real_nodes_with_other_versions_data_source_and_storage_are_named(tmp_path, tree):
     (tmp_path / "tiny.yaml").write_text(_STUDY)
@@ -140,13 +141,10 @@ def test_real_nodes_with_other_versions_data_source_and_storage_are_named(tmp_pa
     with (source / "losses" / "softmax.py").open("a") as file:
         file.write("# another\n")
     shapes = {
-        "alike": Shape(),
-        "version": Shape(env={"PYTHONPATH": f"{packages}:{ROOT}"}),
-        "source": Shape(env={"PYTHONPATH": str(source)}),
-        "data": Shape(mounts=((other, tree),)),
-        "storage": Shape(mounts=((nowhere, runs),)),
+        "alike": Shape(cpus=1, resources={"alike": 1}),
+        "packages": Shape(cpus=1, resources={"packages": 1}, env={"PYTHONPATH": f"{packages}:{source}"}),
+        "disks": Shape(cpus=1, resources={"disks": 1}, mounts=((other, tree), (nowhere, runs))),
     }
-    shapes = {mark: Shape(cpus=1, resources={mark: 1}, env=one.env, mounts=one.mounts) for mark, one in shapes.items()}
     with ray_nodes(*shapes.values(), dashboard=False) as cluster:
         env = cluster.env | {"FACEBENCH_DATA": str(tmp_path), "FACEBENCH_RUNS": str(runs)}
         command = [sys.executable, "-c", _CHECK, "tiny.yaml", str(runs / "tiny"), cluster.address, *shapes]
@@ -163,11 +161,12 @@ def test_real_nodes_with_other_versions_data_source_and_storage_are_named(tmp_pa
         ips = {mark: node.ip for mark, node in zip(shapes, cluster.nodes, strict=True)}
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["alike"] == "right"
-    assert f"node {ips['version']}: it has timm 0.1, the driver has " in told["version"]
-    assert f"node {ips['source']}: it runs another facebench than the driver" in told["source"]
-    assert f"node {ips['data']}: data set 'folder' is another there than here" in told["data"]
-    assert f"node {ips['storage']}: {runs / 'tiny'} cannot be used (FileNotFoundError" in told["storage"]
+    assert f"node {ips['packages']}: it has timm 0.1, the driver has " in told["packages"]
+    assert "it runs another facebench than the driver" in told["packages"]
+    assert f"node {ips['disks']}: data set 'folder' is another there than here" in told["disks"]
+    assert "protocol 'heldout' (number 1) is another there than here" in told["disks"]
+    assert f"{runs / 'tiny'} cannot be used (FileNotFoundError" in told["disks"]
     # The command itself: one sentence, before any trial.
     assert swept.returncode == 2 and "Traceback" not in swept.stderr
-    assert "3 more node(s) have troubles" in swept.stderr.splitlines()[-1]
+    assert f"1 more node(s) have troubles: node {ips['disks']}" in swept.stderr.splitlines()[-1]
     assert not list(Path(runs).glob("tiny/*/events.jsonl")) and not list(Path(runs).glob("tiny/.marker-*"))
