@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import _cli_reports, settings
+from bench import _cli_cluster, _cli_reports, settings
+from bench._cli_cluster import StudyArgument
 from bench._cli_prepare import data_app
 from bench._command import (
     DataOption,
@@ -39,7 +40,6 @@ app.command()(_cli_reports.compare)
 OverlapOption = Annotated[bool, typer.Option("--allow-overlap", help="score although training and test share people")]
 AddressOption = Annotated[str, typer.Option(help="local (starts Ray), inline (no Ray), or a Ray cluster's address")]
 SlotsOption = Annotated[int | None, typer.Option(min=1, help="at most so many trials at once")]
-StudyArgument = Annotated[str, typer.Argument(help="a yaml file, or the name of a shipped study")]
 
 
 @app.command()
@@ -134,19 +134,8 @@ def report(
     typer.echo(reports.write(folder))
 
 
-@app.command()
-def status(study: Annotated[str, typer.Argument(help="the study's name")], as_json: JsonOption = False) -> None:
-    """The trials of a study and where each stands."""
-    import sweeps
-
-    _study_folder(study)
-    answer = sweeps.status(study)
-    if as_json:
-        return print_json(answer)
-    for trial in answer["trials"]:
-        where = f"{trial['stage']:8} {trial['state']:9} {trial['backbone']}/{trial['label']} seed {trial['seed']}"
-        typer.echo(f"{trial['id']}  {where}")
-    return None
+for _command in (_cli_cluster.submit, _cli_cluster.status, _cli_cluster.stop):
+    app.command()(_command)
 
 
 @app.command()

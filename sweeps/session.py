@@ -227,9 +227,17 @@ def _workers(study: Study, address: str, slots: int | None, run: Run | None) -> 
         from sweeps.inline import Inline
 
         return Inline(cpus, run)
+    from sweeps import nodes
     from sweeps.pool import RayPool
 
-    return RayPool(address, cpus=cpus, gpus=gpus, slots=slots, run=run)
+    pool = RayPool(address, cpus=cpus, gpus=gpus, slots=slots, run=run)
+    try:
+        if address != "local" and run is None:
+            nodes.check(study, str(places.study_folder(study.name)), {"CPU": cpus, "GPU": gpus})
+    except BaseException:
+        pool.close()
+        raise
+    return pool
 
 
 @contextmanager
