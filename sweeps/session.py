@@ -97,9 +97,12 @@ def _facts(study: Study, folder: Path, command: str | None, store: Any) -> tuple
         return study, _begin(study, folder, command, store)
     study = lost.overlap(study, folder)
     facts |= {"file": study.model_dump(), "criteria": study.criteria, "published": study.published}
-    for place in lost.again(folder):
+
+    def forget(place: lost.Place) -> None:
         if store and tuner.exists(name := _search(study, *place), store):
             tuner.forget(name, store)
+
+    lost.again(folder, forget)
     return study, facts
 
 
