@@ -198,7 +198,12 @@ class Counts:
     @property
     def wrong(self) -> dict[str, int]:
         """The counts that should be 0 and are not."""
-        return {f.name: value for f in fields(self)[4:] if (value := getattr(self, f.name))}
+        return {name: value for name in self.must_be_none() if (value := getattr(self, name))}
+
+    @classmethod
+    def must_be_none(cls) -> list[str]:
+        """The names of the counts that must be 0."""
+        return [f.name for f in fields(cls)[4:]]
 
     def plain(self) -> dict[str, int]:
         return asdict(self)
@@ -220,13 +225,14 @@ def until(condition: Any, patience: float = 60.0) -> Any:
     return value
 
 
-def count(runs: Path, study: str = "study") -> Counts:
-    """Count, at the end of a sweep, from the files and databases themselves."""
+def count(runs: Path, study: str = "study", optuna: Path | None = None) -> Counts:
+    """Count, at the end of a sweep, from the files and databases themselves; `optuna` is a database that is elsewhere."""
     records = record.read_study(runs / study)
     trained = Counter((trial, epoch) for trial, epoch, _ in epochs(runs))
     made = Counts(len(records), sum(len(r.events) for r in records), sum(trained.values()))
     made.again = sum(times - 1 for times in trained.values())
-    optuna, mlflow = _optuna(runs, study), _mlflow(runs)
+    base = optuna or runs / "optuna.db"
+    tuned, mlflow = _optuna(base), _mlflow(runs)
     for known in records:
         trial, heard = known.trial, [event.epoch for event in known.events]
         whole = set(range(1, (trial.epochs if known.state == "finished" else len(heard)) + 1))
@@ -237,12 +243,12 @@ def count(runs: Path, study: str = "study") -> Counts:
         made.unheard += sum((trial.id, epoch) not in trained for epoch in heard)
         made.open += known.state in ("waiting", "running")
         if trial.role == "search":
-            told = optuna.get((f"{trial.study}/{trial.backbone}/{trial.name}", trial.number), Counter())
+            told = tuned.get((f"{trial.study}/{trial.backbone}/{trial.name}", trial.number), Counter())
             _compare(made, told, set(heard))
         rows = {(key, event.step) for event in known.events for key in event.metrics}
         rows |= {(key, known.events[-1].step) for key in known.metrics}
         _compare(made, mlflow.get(trial.id, Counter()), rows)
-    made.running_trials = _rows(runs / "optuna.db", "select count(*) from trials where state = 'RUNNING'")[0][0]
+    made.running_trials = _rows(base, "select count(*) from trials where state = 'RUNNING'")[0][0]
     made.running_runs = _rows(runs / "mlflow.db", "select count(*) from runs where status = 'RUNNING'")[0][0]
     made.runs = abs(_rows(runs / "mlflow.db", "select count(*) from runs")[0][0] - len(records) - 1)
     return made
@@ -254,13 +260,13 @@ def _compare(made: Counts, told: Counter, wanted: set) -> None:
     made.repeated += sum(told.values()) - len(told)
 
 
-def _optuna(runs: Path, study: str) -> dict[tuple[str, int], Counter]:
+def _optuna(base: Path) -> dict[tuple[str, int], Counter]:
     found: dict[tuple[str, int], Counter] = {}
     query = (
         "select study_name, number, step from trial_intermediate_values join trials using (trial_id) "
         "join studies using (study_id)"
     )
-    for name, number, step in _rows(runs / "optuna.db", query):
+    for name, number, step in _rows(base, query):
         found.setdefault((name, number), Counter())[step] += 1
     return found
 
