@@ -19,8 +19,8 @@ from counted import until
 from bench import record
 from sweeps import signals
 
-pytestmark = pytest.mark.slow
-PATIENCE = 80.0
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+PATIENCE = 240.0
 LIMITS = {signal.SIGTERM: 2.0, signal.SIGINT: 10.0}
 SLOW = counted.STUDY | {"data": {"name": "digits", "nap": 0.4}}
 
