@@ -245,3 +245,39 @@ def test_known_epochs_are_counted_before_the_pruner_is_asked(tmp_path):
     driver = Driver(make(), tmp_path, [], Takes(), NoWindow("study", tmp_path), board(make(), [], io.StringIO()))
     driver._start(Asks(), trial)
     assert heard == [1, 2] and submitted == [trial]
+
+
+def test_ctrl_c_in_the_report_is_no_traceback_and_leaves_the_records(facebench, monkeypatch):
+    import reports
+
+    def interrupted(folder):
+        raise KeyboardInterrupt
+
+    sweep(make())
+    monkeypatch.setattr(sweeps, "sweep", lambda asked, **more: session.places.study_folder("study"))
+    monkeypatch.setattr(sweeps, "load", lambda name, **more: make())
+    monkeypatch.setattr(reports, "write", interrupted)
+    code, _, err = facebench("sweep", "study")
+    assert code == 130 and "the same command continues" in err and "Traceback" not in err
+    assert sweeps.status("study")["state"] == "finished"
+
+
+def test_a_search_that_is_thrown_away_is_forgotten_by_the_tuner_before_its_records_go(done, monkeypatch):
+    """The session that does it dies in between: the next one does it again."""
+    from sweeps import lost
+
+    with pytest.raises(TrialFailed, match="no tuning trial finished"):
+        sweep(make(), lambda trial, folder: broken(trial, folder, "search"))
+    remove, calls = lost._remove, [0]
+
+    def dying(folder):
+        calls[0] += 1
+        if calls[0] == 3:
+            raise MemoryError("killed")
+        remove(folder)
+
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(lost, "_remove", dying)
+        sweep(make())
+    again, _ = sweep(make())
+    assert numbers(again) == numbers(done.records)
