@@ -23,7 +23,7 @@ from bench._command import (
     protocol_spec,
     use,
 )
-from bench.errors import RequestError, StudyIncomplete, TrialFailed, Unreachable
+from bench.errors import ProcessLost, RequestError, StudyIncomplete, TrialFailed, Unreachable
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 
@@ -85,6 +85,7 @@ def train(
     protocol: Annotated[list[str] | None, typer.Option(help="score this embedded protocol, may be repeated")] = None,
     data: DataOption = None,
     allow_overlap: OverlapOption = False,
+    processes: Annotated[int, typer.Option(min=1, help="data-parallel, one GPU each")] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Train one network and score it. `--set` reaches every field of a trial, e.g. `--set loss_options.margin=0.2`."""
@@ -93,7 +94,7 @@ def train(
 
     fields = {"loss": loss, "backbone": backbone, "epochs": epochs, "seed": seed, "allow_overlap": allow_overlap}
     trial = single.trial(fields, dataset, settings.parse(set_), protocol or [])
-    record = single.train(trial, quiet=as_json)
+    record = single.train(trial, quiet=as_json, processes=processes)
     if as_json:
         print_json({"id": trial.id, "folder": str(record.folder), "metrics": record.metrics, "scores": record.scores})
 
@@ -184,7 +185,7 @@ def main() -> None:
         code = app(standalone_mode=False)
     except RequestError as error:
         sys.exit(_say(error, 2))
-    except (TrialFailed, Unreachable) as error:
+    except (ProcessLost, TrialFailed, Unreachable) as error:
         sys.exit(_say(error, 1))
     except BrokenPipeError:
         sys.stdout = None  # the reader went away (`facebench list | head`)

@@ -47,17 +47,21 @@ def trial(given: Mapping[str, Any], dataset: str, settings: Mapping[str, Any], p
     return Trial.from_plain(values)
 
 
-def train(wanted: Trial, quiet: bool = False) -> Record:
+def train(wanted: Trial, quiet: bool = False, processes: int = 1) -> Record:
     """Run a trial here and now, printing its events; an interrupted one goes on from its checkpoint.
 
+    Args:
+        processes: how many train it together, see `bench.trial.run`.
+
     Raises:
+        ProcessLost: one of them is gone; the trial can go on.
         TrialFailed: the training diverged (it is recorded as failed).
     """
     from bench.trial import run  # brings torch
 
     folder = record.start(wanted, places.study_folder(STUDY))
     try:
-        for event in run(wanted, str(folder)):
+        for event in run(wanted, str(folder), processes):
             if isinstance(event, Result):
                 _enter(wanted, event)  # before the record: one look too many is better than one too few
                 record.finish(folder, "finished", result=event)

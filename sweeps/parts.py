@@ -92,6 +92,8 @@ class Train(Part):
     precision: Literal["auto", "bf16", "float32"] = "auto"
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    shard_classes: bool = False
+    sample_classes: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
 class Shared(Part):

@@ -154,6 +154,8 @@ def _base(study: Study, backbone: str, label: str) -> Trial:
         warmup=train.warmup,
         augment=Options(study.augment),
         precision=train.precision,
+        shard_classes=train.shard_classes,
+        sample_classes=train.sample_classes,
         flip=study.flip,
         protocols=_protocols(study),
         allow_overlap=study.allow_overlap,
