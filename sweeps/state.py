@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import places, record
+from bench import index, places
 from bench.errors import RequestError
+from bench.index import Entry
 from bench.locks import alone
-from bench.record import Record
 
 
 def status(study: str | Path) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def status(study: str | Path) -> dict[str, Any]:
     state = facts["state"]
     if state == "running" and not _driven(folder):
         state = "stopped"  # its driver was killed and could not say so
-    return {"study": facts["name"], "state": state, "trials": [_trial(known) for known in record.read_study(folder)]}
+    return {"study": facts["name"], "state": state, "trials": [_trial(one) for one in index.entries(folder)]}
 
 
 def _folder(study: str | Path) -> Path:
@@ -46,20 +46,18 @@ def _folder(study: str | Path) -> Path:
     return folder
 
 
-def _trial(known: Record) -> dict[str, Any]:
-    trial = known.trial
-    last = known.events[-1].metrics if known.events else {}
+def _trial(one: Entry) -> dict[str, Any]:
     return {
-        "id": trial.id,
-        "backbone": trial.backbone,
-        "loss": trial.loss,
-        "label": trial.name,
-        "stage": trial.stage,
-        "role": trial.role,
-        "state": known.state,
-        "seed": trial.seed,
-        "params": {"learning_rate": trial.learning_rate, "weight_decay": trial.weight_decay, **trial.loss_options},
-        "metrics": known.metrics or last,
+        "id": one.id,
+        "backbone": one.backbone,
+        "loss": one.loss,
+        "label": one.name,
+        "stage": one.stage,
+        "role": one.role,
+        "state": one.state,
+        "seed": one.seed,
+        "params": one.params,
+        "metrics": one.metrics or one.last,
     }
 
 
