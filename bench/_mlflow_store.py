@@ -71,6 +71,7 @@ def prepare() -> None:
 
     for chatty in ("alembic", "mlflow"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns of every try
 
 
 def runs(of: "MlflowClient", experiment: str, wanted: str) -> Iterator["Run"]:
