@@ -59,7 +59,7 @@ def missing(known: Record, sent: set[tuple[str, int]]) -> list["Metric"]:
     steps = [(event.metrics, event.step, event.seconds) for event in known.events]
     last = steps[-1][1:] if steps else (0, 0.0)
     steps.append((known.metrics, *last))
-    begun = (known.folder / "trial.json").stat().st_mtime
+    begun = max(0.0, (known.folder / "trial.json").stat().st_mtime)  # MLflow takes no time before 1970
     new: dict[tuple[str, int], Metric] = {}
     for metrics, step, seconds in steps:
         for key, value in metrics.items():
