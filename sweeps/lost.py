@@ -1,7 +1,7 @@
 """The trials that an error of the machine or the request ended: which of them the next session runs again."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from bench.index import Entry
@@ -30,41 +30,50 @@ def overlap(study: Study, folder: Path, known: list[Entry]) -> tuple[Study, list
     scored = next((one for one in known if one.scored), None)
     if scored is not None:
         return study.model_copy(update={"allow_overlap": scored.allow_overlap}), known
-    gone = [one for one in known if one.tested and one.allow_overlap != study.allow_overlap]
-    for one in gone:
-        shutil.rmtree(folder / one.id)
-    return study, [one for one in known if one not in gone]
+    left = [one for one in known if not one.tested or one.allow_overlap == study.allow_overlap]
+    for name in {one.id for one in known} - {one.id for one in left}:
+        _remove(folder / name)
+    return study, left
 
 
-def again(folder: Path, known: Iterable[Entry]) -> list[Place]:
+def again(folder: Path, known: Iterable[Entry], forget: Callable[[Place], None]) -> None:
     """Open the lost trials for another try: their final records are deleted, their checkpoints stay.
 
     What a decision was built on stays as it is: a finalist once its winner is confirmed, a search trial unless the whole
     search was lost.
 
+    A search that was lost as a whole is thrown away: the tuner has to begin it anew and, with something to learn from, will
+    ask for other trials.
+
     Args:
         folder, known: the study's folder and the trials in it.
-
-    Returns:
-        The places whose whole search was lost. It is thrown away, for the tuner has to begin it anew and, with something
-        to learn from, will ask for other trials.
+        forget: has the tuner forget the search of a place. Before its records go: were this to end in between, it would be
+            done again, and a search without records would not be known to be a lost one.
     """
     groups: dict[Place, list[Entry]] = {}
     for one in known:
         groups.setdefault((one.backbone, one.name), []).append(one)
-    begun_anew = []
     for place, group in groups.items():
         roles = {*SHOWN, "patch"}
         if not any(one.role in ("tuned", "again") for one in group):
             roles.add("finalist")
-        ended = [one for one in group if one.role == "search" and one.ended]
+        searched = [one for one in group if one.role == "search"]
+        ended = [one for one in searched if one.ended]
         if ended and all(one.kind == "error" for one in ended):
-            begun_anew.append(place)
-            for one in group:
-                if one.role == "search":
-                    shutil.rmtree(folder / one.id)
+            forget(place)
+            for one in sorted(searched, key=lambda one: one.ended):  # while one that ended is there, it is known
+                _remove(folder / one.id)
         for one in of(group):
             if one.role in roles:
                 (folder / one.id / "record.json").unlink(missing_ok=True)
                 (folder / one.id / "error.txt").unlink(missing_ok=True)
-    return begun_anew
+
+
+def _remove(folder: Path) -> None:
+    """Delete a trial's folder, for the study at once: half of one would be taken for another trial's."""
+    gone = folder.parent / ".gone" / folder.name
+    shutil.rmtree(gone.parent, ignore_errors=True)
+    gone.parent.mkdir(exist_ok=True)
+    folder.rename(gone)
+    shutil.rmtree(gone.parent, ignore_errors=True)
+>>>>>>> 6cbac7a460fca145844cc9aa505e769597082577
