@@ -76,4 +76,3 @@ def _remove(folder: Path) -> None:
     gone.parent.mkdir(exist_ok=True)
     folder.rename(gone)
     shutil.rmtree(gone.parent, ignore_errors=True)
->>>>>>> 6cbac7a460fca145844cc9aa505e769597082577
