@@ -4,23 +4,30 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, default=dict)
 
 
 class Options(Mapping[str, Any]):
     """An immutable, hashable, ordered-by-key mapping of plain values (numbers, strings, booleans, lists, mappings)."""
 
     def __init__(self, values: Mapping[str, Any] | None = None, **more: Any):
-        self._json = json.dumps({**(values or {}), **more}, sort_keys=True, default=dict)
+        self._json = _CANONICAL.encode({**(values or {}), **more})
+        self._values: dict[str, Any] = json.loads(self._json)
 
     def __getitem__(self, key: str) -> Any:
-        return json.loads(self._json)[key]
+        value = self._values[key]
+        # A list or a mapping could be changed by whoever gets it: it gets its own.
+        return json.loads(self._json)[key] if isinstance(value, list | dict) else value
 
     def __iter__(self) -> Iterator[str]:
-        return iter(json.loads(self._json))
+        return iter(self._values)
 
     def __len__(self) -> int:
-        return len(json.loads(self._json))
+        return len(self._values)
 
     def __hash__(self) -> int:
         return hash(self._json)
@@ -116,12 +123,11 @@ class Trial:
 
     def plain(self) -> dict[str, Any]:
         """The trial as JSON-able data; `Trial.from_plain` reads it back."""
-        return json.loads(json.dumps({f.name: getattr(self, f.name) for f in fields(self)}, default=dict))
+        return {name: _plain(getattr(self, name)) for name in _KINDS}
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> "Trial":
-        kinds = {f.name: f.type for f in fields(cls)}
-        made: dict[str, Any] = {k: Options(v) if kinds[k] is Options else v for k, v in values.items()}
+        made: dict[str, Any] = {k: Options(v) if _KINDS[k] is Options else v for k, v in values.items()}
         made["protocols"] = tuple(Options(p) for p in values.get("protocols", ()))
         for name in ("patch", "supervise", "keep"):
             if isinstance(made.get(name), list):
@@ -129,19 +135,27 @@ class Trial:
         made["patches"] = tuple(tuple(patch) for patch in values.get("patches", ()))
         return cls(**made)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """16 hex digits of the hash of the canonical JSON.
 
         Fields that came later count only where they are not their default: records of before keep their ids.
         """
         said = self.plain()
-        for name in _LATER:
-            if said[name] == json.loads(json.dumps(_DEFAULTS[name], default=dict)):
+        for name, usual in _USUAL.items():
+            if said[name] == usual:
                 del said[name]
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(_CANONICAL.encode(said).encode()).hexdigest()[:16]
 
 
+def _plain(value: Any) -> Any:
+    """A field's value as JSON would give it back."""
+    if isinstance(value, Options):
+        return json.loads(value._json)
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+_KINDS = {f.name: f.type for f in fields(Trial)}
 _LATER = (
     "label",
     "closed_every",
@@ -155,7 +169,7 @@ _LATER = (
     "shard_classes",
     "sample_classes",
 )
-_DEFAULTS = {f.name: f.default for f in fields(Trial)}
+_USUAL = {name: value for name, value in Trial().plain().items() if name in _LATER}
 
 
 @dataclass(frozen=True)

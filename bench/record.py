@@ -3,13 +3,17 @@
 trial.json     the trial, written when it is asked for
 events.jsonl   its events, appended one by one (the truth that MLflow is filled from)
 record.json    written once, at the end: state, metrics, scores, cost, provenance
-curves.json    what plots need, per protocol
+curves.json    what plots need, per protocol; none where no protocol was scored
 raw.npz        per-pair and per-probe scores
+
+An event, and the record at the end with its curves, are on the disk (fsync) before anybody hears of them, so that neither a
+kill nor a power cut takes back what the tuner and MLflow were told. A trial.json that a power cut left empty is written anew
+when the trial is asked for again. `bench.index` holds a copy of what a list of trials needs.
 """
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,57 +41,96 @@ class Record:
     cost: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def epochs(self) -> int:
+        """How many epochs were trained."""
+        return len(self.events)
+
+    @property
+    def seconds(self) -> float:
+        """What they took, from the start of the trial."""
+        return max((event.seconds for event in self.events), default=0.0)
+
     def curves(self) -> dict[str, dict[str, dict[str, list[float]]]]:
         """Protocol -> curve name -> columns; empty where the trial scored no protocol."""
         path = self.folder / "curves.json"
         return json.loads(path.read_text()) if path.exists() else {}
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+class Journal:
+    """The events of one trial, for the one who writes them: the file is read once, not again for each event."""
+
+    def __init__(self, folder: Path):
+        self._path = folder / "events.jsonl"
+        whole = _whole(self._path)
+        self._steps = {json.loads(line)["step"] for line in whole.splitlines()}
+        self._size = len(whole)
+
+    def append(self, event: Progress) -> bool:
+        """Append an event unless its step is there already; True when it was new, and then it is on the disk."""
+        if event.step in self._steps:
+            return False
+        line = json.dumps(vars(event)).encode() + b"\n"
+        with self._path.open("ab") as file:
+            if file.tell() != self._size:
+                file.truncate(self._size)  # a crash or a full disk cut the last line short
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        self._size += len(line)
+        self._steps.add(event.step)
+        return True
+
+
+def write_text(path: Path, text: str, durable: bool = False) -> None:
+    """Write a file whole or not at all; `durable`: and not before it is on the disk."""
     part = path.with_name(path.name + ".part")
-    part.write_text(text)
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     part.replace(path)
 
 
 def start(trial: Trial, study_folder: Path) -> Path:
     """Make the trial's folder and write `trial.json`; an existing one is left as it is."""
     folder = study_folder / trial.id
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "trial.json").exists():
+    if not is_trial(folder):
+        folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "trial.json", json.dumps(trial.plain(), indent=1, sort_keys=True))
     return folder
 
 
-def append(folder: Path, event: Progress) -> bool:
-    """Append an event unless its step is there already; True when it was new."""
-    if any(event.step == known.step for known in events(folder)):
+def is_trial(folder: Path) -> bool:
+    """Whether a folder holds a trial: one whose trial.json a power cut left empty is none yet."""
+    try:
+        return (folder / "trial.json").stat().st_size > 0
+    except (FileNotFoundError, NotADirectoryError):
         return False
-    with (folder / "events.jsonl").open("ab") as file:
-        file.truncate(_whole(folder))  # a crash may have cut the last line short
-        file.write(json.dumps(asdict(event)).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return True
+
+
+def append(folder: Path, event: Progress) -> bool:
+    """Append one event, see `Journal.append`; who has many keeps a `Journal`."""
+    return Journal(folder).append(event)
 
 
 def events(folder: Path) -> list[Progress]:
     """The events of a trial so far; a last line cut short by a crash is dropped."""
-    path = folder / "events.jsonl"
-    if not path.exists():
-        return []
-    return [Progress(**json.loads(line)) for line in path.read_bytes()[: _whole(folder)].splitlines()]
+    return [Progress(**json.loads(line)) for line in _whole(folder / "events.jsonl").splitlines()]
 
 
-def _whole(folder: Path) -> int:
-    """How many bytes of the events are whole lines."""
-    return (folder / "events.jsonl").read_bytes().rfind(b"\n") + 1
+def _whole(path: Path) -> bytes:
+    """The whole lines of a file that may not exist yet."""
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    return text[: text.rfind(b"\n") + 1]
 
 
-def finish(folder: Path, state: str, reason: str = "", result: Result | None = None, kind: str = "") -> None:
-    """Write the final record; `result` is None for a pruned or failed trial, `kind` says how one failed."""
-    import numpy as np
-
+def finish(folder: Path, state: str, reason: str = "", result: Result | None = None, kind: str = "") -> Record:
+    """Write the final record and return it; `result` is None for a pruned or failed trial, `kind` says how one failed."""
     body: dict[str, Any] = {"version": VERSION, "state": state, "reason": reason}
     if state == "failed":
         body["kind"] = kind or "diverged"
@@ -95,21 +138,33 @@ def finish(folder: Path, state: str, reason: str = "", result: Result | None = N
         scores = {name: {k: v for k, v in score.items() if k != "curves"} for name, score in result.scores.items()}
         curves = {name: score.get("curves", {}) for name, score in result.scores.items()}
         body |= {"metrics": result.metrics, "scores": scores, "cost": result.cost, "provenance": result.provenance}
-        write_text(folder / "curves.json", json.dumps(curves))
+        if curves:
+            write_text(folder / "curves.json", json.dumps(curves), durable=True)
         if result.raw:
-            np.savez_compressed(folder / "raw.part.npz", **result.raw)
-            (folder / "raw.part.npz").replace(folder / "raw.npz")
-    write_text(folder / "record.json", json.dumps(body, indent=1, sort_keys=True))
+            _write_arrays(folder / "raw.npz", result.raw)
+    write_text(folder / "record.json", json.dumps(body, indent=1, sort_keys=True), durable=True)
+    return read(folder)
+
+
+def _write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    import numpy as np
+
+    part = path.with_name("raw.part.npz")
+    with part.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
 
 
 def read(folder: Path) -> Record:
     """The record in one trial's folder."""
-    trial = Trial.from_plain(json.loads((folder / "trial.json").read_text()))
-    path = folder / "record.json"
+    trial = Trial.from_plain(json.loads((folder / "trial.json").read_bytes()))
     seen = tuple(events(folder))
-    if not path.exists():
+    try:
+        body = json.loads((folder / "record.json").read_bytes())
+    except FileNotFoundError:
         return Record(trial, folder, "running" if seen else "waiting", events=seen)
-    body = json.loads(path.read_text())
     body.pop("version")
     if body["state"] == "failed":
         body.setdefault("kind", "diverged")  # records of before there were kinds
@@ -118,5 +173,5 @@ def read(folder: Path) -> Record:
 
 def read_study(study_folder: Path) -> list[Record]:
     """All records of a study, ordered by stage, backbone, name, role and number."""
-    found = [read(path.parent) for path in sorted(study_folder.glob("*/trial.json"))]
+    found = [read(path.parent) for path in sorted(study_folder.glob("*/trial.json")) if is_trial(path.parent)]
     return sorted(found, key=lambda r: (r.trial.stage, r.trial.backbone, r.trial.name, r.trial.role, r.trial.number))

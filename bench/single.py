@@ -60,12 +60,13 @@ def train(wanted: Trial, quiet: bool = False, processes: int = 1) -> Record:
     from bench.trial import run  # brings torch
 
     folder = record.start(wanted, places.study_folder(STUDY))
+    journal = record.Journal(folder)
     try:
         for event in run(wanted, str(folder), processes):
             if isinstance(event, Result):
                 _enter(wanted, event)  # before the record: one look too many is better than one too few
                 record.finish(folder, "finished", result=event)
-            elif record.append(folder, event) and not quiet:
+            elif journal.append(event) and not quiet:
                 _print_epoch(event)
     except TrialFailed as error:
         record.finish(folder, "failed", str(error))

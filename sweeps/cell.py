@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from bench.plain import Trial
+from bench.index import Entry
 from bench.record import Record
 from sweeps import ensemble, plan
 from sweeps.ensemble import Fusion
@@ -85,13 +86,13 @@ class Cell:
         """A running trial's development figure after its `epoch` (from 1); True: prune it."""
         return trial.role == "search" and figure is not None and self._tuner.report(trial.number, epoch, figure)
 
-    def ended(self, trial: Trial, record: Record) -> None:
+    def ended(self, trial: Trial, record: Record | Entry) -> None:
         """A trial ended, now or before an interruption."""
         self.running.discard(trial)
         figure = record.metrics.get(self.study.objective)
         if trial.role == "search":
             # A trial that dies in its first epoch costs one, else a loss that always fails would be asked for ever.
-            self.spent += max(1, len(record.events))
+            self.spent += max(1, record.epochs)
             self._failed += record.state == "failed"
             self._tuner.tell(trial.number, record.state, figure)
         if trial.stage == "tune" and record.state == "finished" and figure is not None:

@@ -5,10 +5,11 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import ledger, record
+from bench import index, ledger, record
 from bench.errors import RequestError, TrialFailed
+from bench.index import Entry
 from bench.plain import Progress, Result, Trial
-from bench.record import Record
+from bench.record import Journal, Record
 from sweeps import ensemble
 from sweeps.cell import Cell
 from sweeps.ensemble import Fusion
@@ -53,9 +54,12 @@ class Driver:
         self.stop = stop or Stop()
         self._owner: dict[Trial, Cell] = {}
         self._epochs: dict[Trial, int] = {}
+        self._journals: dict[Trial, Journal] = {}
+        self._ended: dict[str, Entry] = {}
 
     def run(self) -> Iterator[None]:
         """Work until all cells are done; yields whenever an event was heard or a moment has passed."""
+        self._ended = {one.id: one for one in index.entries(self.folder) if one.ended}
         self._fill()
         while self._owner or self.workers.busy():
             with self.stop.waiting():
@@ -88,17 +92,17 @@ class Driver:
 
     def _start(self, cell: Cell, trial: Trial) -> None:
         check_sealed(trial)
-        folder = record.start(trial, self.folder)
         self._owner[trial] = cell
-        self._epochs[trial] = 0
-        known = record.read(folder)
-        if (folder / "record.json").exists():
-            self._settle(trial, known, replayed=True)
+        if before := self._ended.get(trial.id):
+            self._settle(trial, before, replayed=True)
             return
+        folder = record.start(trial, self.folder)
+        self._epochs[trial] = 0
+        self._journals[trial] = Journal(folder)
         # An interrupted driver may have written an event down and not told the tuner. Only the last one may prune: at the
         # others the tuner has answered before, and knows more by now.
         prune = False
-        for event in known.events:
+        for event in record.events(folder):
             prune = self._count(trial, event, replayed=True)
         if prune:
             self._prune(trial)
@@ -109,11 +113,11 @@ class Driver:
 
     def _fuse(self, cell: Cell, fusion: Fusion) -> None:
         """Make an ensemble of finished networks, in this process: nothing is trained."""
-        folder = record.start(fusion.trial, self.folder)
         self._owner[fusion.trial] = cell
-        if (folder / "record.json").exists():
-            self._settle(fusion.trial, record.read(folder), replayed=True)
+        if before := self._ended.get(fusion.trial.id):
+            self._settle(fusion.trial, before, replayed=True)
         else:
+            record.start(fusion.trial, self.folder)
             with self.stop.waiting():
                 fused = ensemble.fuse(fusion, self.folder)
             self._hear(fusion.trial, fused)
@@ -122,7 +126,7 @@ class Driver:
         folder = self.folder / trial.id
         if isinstance(event, Progress):
             # A resumed trial says again what it said before.
-            if record.append(folder, event):
+            if self._journals[trial].append(event):
                 if self._count(trial, event):
                     self._prune(trial)
                 self.window.send(folder)
@@ -131,18 +135,18 @@ class Driver:
             self._enter(trial, event)
             event = self._with_objective(trial, event)
         if isinstance(event, Result):
-            record.finish(folder, "finished", result=event)
+            known = record.finish(folder, "finished", result=event)
         elif isinstance(event, TrialFailed):
-            record.finish(folder, "failed", str(event), kind="diverged")
+            known = record.finish(folder, "failed", str(event), kind="diverged")
         elif isinstance(event, RequestError | WorkerLost):
-            record.finish(folder, "failed", str(event), kind="error")
+            known = record.finish(folder, "failed", str(event), kind="error")
         else:
             # Not a trial that went wrong but a defect: where it came from is wanted.
             (folder / "error.txt").write_text("".join(traceback.format_exception(event)))
             reason = f"{type(event).__name__}: {event} (traceback in {folder.name}/error.txt)"
-            record.finish(folder, "failed", reason, kind="error")
+            known = record.finish(folder, "failed", reason, kind="error")
         cell = self._owner[trial]
-        self._settle(trial, record.read(folder))
+        self._settle(trial, known)
         if isinstance(event, RequestError):
             self._give_up(cell, trial, str(event))
 
@@ -158,17 +162,20 @@ class Driver:
         self.workers.cancel(trial)
         folder = self.folder / trial.id
         reason = f"after epoch {self._epochs[trial]} by the {self.study.tuning.pruner} pruner"
-        record.finish(folder, "pruned", reason)
-        self._settle(trial, record.read(folder))
+        self._settle(trial, record.finish(folder, "pruned", reason))
 
-    def _settle(self, trial: Trial, known: Record, replayed: bool = False) -> None:
+    def _settle(self, trial: Trial, known: Record | Entry, replayed: bool = False) -> None:
         """A record is final: its cell learns it."""
+        if isinstance(known, Record):
+            index.enter(known)
+        folder = self.folder / trial.id
         cell = self._owner.pop(trial)
         self._epochs.pop(trial, None)
+        self._journals.pop(trial, None)
         stage = cell.stage
         cell.ended(trial, known)
-        _tidy(known)
-        self.window.send(known.folder)
+        _tidy(trial, folder)
+        self.window.send(folder)
         self.board.ended(cell, known, replayed)
         if cell.stage != stage:
             self.board.stage(cell)
@@ -210,10 +217,10 @@ def check_sealed(trial: Trial) -> None:
         raise ValueError(f"tuning trial {trial.id} carries the test protocols {names}: tuning never sees the test")
 
 
-def _tidy(known: Record) -> None:
+def _tidy(trial: Trial, folder: Path) -> None:
     """Of a tuning trial no checkpoint is kept, of the others the newest: all of them would fill a disk."""
     # By the attempt's number: the clock may have jumped between two of them.
-    files = sorted(known.folder.glob("checkpoint-*.pt"), key=lambda path: int(path.stem.rpartition("-")[2]))
-    keep = 0 if known.trial.stage == "tune" else 1
+    files = sorted(folder.glob("checkpoint-*.pt"), key=lambda path: int(path.stem.rpartition("-")[2]))
+    keep = 0 if trial.stage == "tune" else 1
     for path in files[: len(files) - keep]:
         path.unlink(missing_ok=True)

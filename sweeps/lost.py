@@ -1,38 +1,42 @@
 """The trials that an error of the machine or the request ended: which of them the next session runs again."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bench import record
-from bench.record import Record
+from bench.index import Entry
 from sweeps.study import Study
 
 Place = tuple[str, str]  # backbone, entry of the study's `losses`
 SHOWN = ("untrained", "default", "tuned", "again")  # the roles that are rows of the report
 
 
-def of(folder: Path) -> list[Record]:
-    """The records of trials that ended by an error and not by their training."""
-    return [known for known in record.read_study(folder) if known.kind == "error"]
+def of(known: Iterable[Entry]) -> list[Entry]:
+    """The trials that ended by an error and not by their training."""
+    return [one for one in known if one.kind == "error"]
 
 
-def overlap(study: Study, folder: Path) -> Study:
+def overlap(study: Study, folder: Path, known: list[Entry]) -> tuple[Study, list[Entry]]:
     """The study with its leave to overlap as it was when a network was first scored: it is part of a trial's id.
 
     Until then it may change; what was begun with the other answer, refused trials above all, is thrown away.
+
+    Args:
+        folder, known: the study's folder and the trials in it.
+
+    Returns:
+        The study, and the trials that are left.
     """
-    known = record.read_study(folder)
-    scored = next((one.trial for one in known if one.scores), None)
+    scored = next((one for one in known if one.scored), None)
     if scored is not None:
-        return study.model_copy(update={"allow_overlap": scored.allow_overlap})
-    for one in known:
-        if one.trial.protocols and one.trial.allow_overlap != study.allow_overlap:
-            _remove(one.folder)
-    return study
+        return study.model_copy(update={"allow_overlap": scored.allow_overlap}), known
+    left = [one for one in known if not one.tested or one.allow_overlap == study.allow_overlap]
+    for name in {one.id for one in known} - {one.id for one in left}:
+        _remove(folder / name)
+    return study, left
 
 
-def again(folder: Path, forget: Callable[[Place], None]) -> None:
+def again(folder: Path, known: Iterable[Entry], forget: Callable[[Place], None]) -> None:
     """Open the lost trials for another try: their final records are deleted, their checkpoints stay.
 
     What a decision was built on stays as it is: a finalist once its winner is confirmed, a search trial unless the whole
@@ -42,26 +46,27 @@ def again(folder: Path, forget: Callable[[Place], None]) -> None:
     ask for other trials.
 
     Args:
+        folder, known: the study's folder and the trials in it.
         forget: has the tuner forget the search of a place. Before its records go: were this to end in between, it would be
             done again, and a search without records would not be known to be a lost one.
     """
-    groups: dict[Place, list[Record]] = {}
-    for known in record.read_study(folder):
-        groups.setdefault((known.trial.backbone, known.trial.name), []).append(known)
+    groups: dict[Place, list[Entry]] = {}
+    for one in known:
+        groups.setdefault((one.backbone, one.name), []).append(one)
     for place, group in groups.items():
         roles = {*SHOWN, "patch"}
-        if not any(known.trial.role in ("tuned", "again") for known in group):
+        if not any(one.role in ("tuned", "again") for one in group):
             roles.add("finalist")
-        searched = [known for known in group if known.trial.role == "search"]
-        ended = [known for known in searched if known.state not in ("waiting", "running")]
-        if ended and all(known.kind == "error" for known in ended):
+        searched = [one for one in group if one.role == "search"]
+        ended = [one for one in searched if one.ended]
+        if ended and all(one.kind == "error" for one in ended):
             forget(place)
-            for known in sorted(searched, key=lambda known: known in ended):  # while one of these is there, it is known
-                _remove(known.folder)
-        for known in group:
-            if known.kind == "error" and known.trial.role in roles:
-                (known.folder / "record.json").unlink()
-                (known.folder / "error.txt").unlink(missing_ok=True)
+            for one in sorted(searched, key=lambda one: one.ended):  # while one that ended is there, it is known
+                _remove(folder / one.id)
+        for one in of(group):
+            if one.role in roles:
+                (folder / one.id / "record.json").unlink(missing_ok=True)
+                (folder / one.id / "error.txt").unlink(missing_ok=True)
 
 
 def _remove(folder: Path) -> None:

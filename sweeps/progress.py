@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, TextIO
 
+from bench.index import Entry
 from bench.plain import Progress, Trial
 from bench.record import Record
 from sweeps import plan
@@ -39,11 +40,11 @@ class Board:
         self._trained += not replayed
         self._old += replayed
 
-    def ended(self, cell: Cell, known: Record, replayed: bool) -> None:
+    def ended(self, cell: Cell, known: Record | Entry, replayed: bool) -> None:
         """A trial ended, in this session or (`replayed`) in an earlier one."""
         self.states[cell.name][known.state] += 1
         if replayed:
-            self._old += len(known.events)
+            self._old += known.epochs
         else:
             self.say(self._line(cell, known))
 
@@ -114,10 +115,10 @@ class LiveBoard(Board):
             self._drawn = time.monotonic()
             self._live.update(self._table(), refresh=True)
 
-    def ended(self, cell: Cell, known: Record, replayed: bool) -> None:
+    def ended(self, cell: Cell, known: Record | Entry, replayed: bool) -> None:
         self.states[cell.name][known.state] += 1
         if replayed:
-            self._old += len(known.events)
+            self._old += known.epochs
         if known.state == "failed" and not replayed:
             self.say(self._line(cell, known))
 

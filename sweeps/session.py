@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from bench import places, record
+from bench import index, places, record
 from bench.errors import RequestError, StudyIncomplete, TrialFailed
 from bench.locks import alone
 from sweeps import checks, given, lost, plan, reading, sheets, tuner
@@ -95,14 +95,14 @@ def _facts(study: Study, folder: Path, command: str | None, store: Any) -> tuple
     facts = _known(study, folder)
     if facts is None:
         return study, _begin(study, folder, command, store)
-    study = lost.overlap(study, folder)
+    study, known = lost.overlap(study, folder, index.entries(folder))
     facts |= {"file": study.model_dump(), "criteria": study.criteria, "published": study.published}
 
     def forget(place: lost.Place) -> None:
         if store and tuner.exists(name := _search(study, *place), store):
             tuner.forget(name, store)
 
-    lost.again(folder, forget)
+    lost.again(folder, known, forget)
     return study, facts
 
 
@@ -239,14 +239,14 @@ def _complain(driver: Driver) -> None:
         RequestError: nothing finished because the request was wrong.
         TrialFailed: not one trial finished, a loss was not confirmed, or runs were lost to errors.
     """
-    known = record.read_study(driver.folder)
+    known = index.entries(driver.folder)
     if not any(one.state == "finished" for one in known):
         if request := next((cell.trouble for cell in driver.cells if cell.refused), ""):
             raise RequestError(request)
         reason = next((one.reason for one in known if one.state == "failed"), "none was run")
         raise TrialFailed(f"not one trial of the study finished; the first one's reason: {reason}")
     missing = [f"{cell.name} was not confirmed: {cell.trouble}" for cell in driver.cells if cell.trouble]
-    if gone := [one for one in lost.of(driver.folder) if one.trial.role in lost.SHOWN]:
+    if gone := [one for one in lost.of(known) if one.role in lost.SHOWN]:
         missing.append(
             f"{len(gone)} run(s) of the report were lost to errors (the first: {gone[0].reason}): "
             "the same command runs them again"

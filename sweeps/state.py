@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import locks, places, record
+from bench import index, locks, places
 from bench.errors import RequestError, Unreachable
-from bench.record import Record
+from bench.index import Entry
 from sweeps.study import Study
 
 PATIENCE = 60.0  # seconds that a driver gets to end
@@ -37,7 +37,7 @@ def status(study: str | Path) -> dict[str, Any]:
     """
     folder = _folder(study)
     facts, state = _facts(folder)
-    known = record.read_study(folder)
+    known = index.entries(folder)
     summary = _summary(facts, state, known)
     return {"study": facts["name"], "state": state, "summary": summary, "trials": [_trial(one) for one in known]}
 
@@ -52,7 +52,7 @@ def studies() -> list[dict[str, Any]]:
     found = []
     for path in sorted(places.runs().glob("*/study.json")):
         facts, state = _facts(path.parent)
-        summary = _summary(facts, state, record.read_study(path.parent))
+        summary = _summary(facts, state, index.entries(path.parent))
         found.append({"study": facts["name"], "state": state, **summary})
     return found
 
@@ -95,14 +95,14 @@ def _facts(folder: Path) -> tuple[dict[str, Any], str]:
     return facts, state
 
 
-def _summary(facts: Mapping[str, Any], state: str, known: Sequence[Record]) -> dict[str, Any]:
+def _summary(facts: Mapping[str, Any], state: str, known: Sequence[Entry]) -> dict[str, Any]:
     counts = Counter(one.state for one in known)
     epochs: Counter[str] = Counter()
     seconds: dict[str, float] = defaultdict(float)
     for one in known:
-        cell = f"{one.trial.backbone}/{one.trial.name}"
-        epochs[cell] += len(one.events)
-        seconds[cell] += max((event.seconds for event in one.events), default=0.0)
+        cell = f"{one.backbone}/{one.name}"
+        epochs[cell] += one.epochs
+        seconds[cell] += one.seconds
     planned = None if (study := _readable(facts)) is None else _planned(study, facts, epochs)
     left = None
     if state == "finished":
@@ -159,20 +159,18 @@ def _folder(study: str | Path) -> Path:
     return folder
 
 
-def _trial(known: Record) -> dict[str, Any]:
-    trial = known.trial
-    last = known.events[-1].metrics if known.events else {}
+def _trial(one: Entry) -> dict[str, Any]:
     return {
-        "id": trial.id,
-        "backbone": trial.backbone,
-        "loss": trial.loss,
-        "label": trial.name,
-        "stage": trial.stage,
-        "role": trial.role,
-        "state": known.state,
-        "seed": trial.seed,
-        "params": {"learning_rate": trial.learning_rate, "weight_decay": trial.weight_decay, **trial.loss_options},
-        "metrics": known.metrics or last,
+        "id": one.id,
+        "backbone": one.backbone,
+        "loss": one.loss,
+        "label": one.name,
+        "stage": one.stage,
+        "role": one.role,
+        "state": one.state,
+        "seed": one.seed,
+        "params": one.params,
+        "metrics": one.metrics or one.last,
     }
 
 

@@ -50,7 +50,7 @@ def test_a_crash_at_any_write_loses_nothing(done, monkeypatch):
             calls[0] -= 1
             if calls[0] == 0:
                 raise MemoryError("killed")
-            finish(folder, *rest, **more)
+            return finish(folder, *rest, **more)
 
         with monkeypatch.context() as patch, pytest.raises(MemoryError):
             patch.setattr(record, "finish", dying)
