@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from ray_nodes import Shape, ray_nodes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-PATIENCE = 240.0  # seconds for anything of a job on a busy machine
+PATIENCE = 500.0  # seconds for anything of a job on a busy machine
 STUDY = """
 name: tiny
 data: {name: digits}
