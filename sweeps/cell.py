@@ -45,7 +45,8 @@ class Cell:
         self._searched: dict[int, Trial] = {}
         self._failed = 0
         known = tuner.known() if tuner else ()
-        self._tune = deque(plan.search(study, backbone, label, k.number, k.params) for k in known)
+        self._start = plan.fixed(study, backbone, label)
+        self._tune = deque(plan.searched(study, self._start, k.number, k.params) for k in known)
         self._fusions: deque[Fusion] = deque()
         if study.ensemble:
             self._tune.extend(ensemble.networks(study, backbone, label))
@@ -65,7 +66,7 @@ class Cell:
         """The next trial to start; None: nothing before a running one has ended."""
         if not self._first and not self._tune and self.stage == "search" and self._may_ask():
             asked = self._tuner.ask()
-            self._tune.append(plan.search(self.study, self.backbone, self.label, asked.number, asked.params))
+            self._tune.append(plan.searched(self.study, self._start, asked.number, asked.params))
         trial = next((queue.popleft() for queue in (self._first, self._tune, self._free) if queue), None)
         if trial is not None:
             self.running.add(trial)
