@@ -50,7 +50,9 @@ def main() -> None:
 def soak(seconds: float, dice: random.Random) -> dict[str, int]:
     """Sweeps until the time is over, the last one to its end; the sums over all."""
     end = time.monotonic() + seconds
-    sums: Counter[str] = Counter(dict.fromkeys(("sweeps", "sessions", "driver_kills", "worker_kills", "failed_sessions"), 0))
+    sums: Counter[str] = Counter(
+        dict.fromkeys(("sweeps", "sessions", "driver_kills", "worker_kills", "failed_sessions"), 0)
+    )
     while time.monotonic() < end:
         runs = Path(tempfile.mkdtemp(prefix="soak-"))
         sweep(runs, dice, sums, end)

@@ -122,9 +122,11 @@ def test_each_trial_that_was_asked_for_before_a_kill_keeps_its_parameters(forks,
         assert asked.items() <= known.items()
         asked = known
     finish(forks, tmp_path, study)
-    assert asked and asked.items() <= {
-        r.trial.number: r.trial for r in record.read_study(tmp_path / "study") if r.trial.role == "search"
-    }.items()
+    assert (
+        asked
+        and asked.items()
+        <= {r.trial.number: r.trial for r in record.read_study(tmp_path / "study") if r.trial.role == "search"}.items()
+    )
 
 
 def test_a_worker_of_the_killed_driver_that_writes_on_harms_nothing(forks, whole, tmp_path):
