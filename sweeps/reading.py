@@ -108,7 +108,7 @@ def digest(study: Study) -> str:
     which may be given after a refusal that came of its lack. Keys that came later count only
     where they are used: the runs of before go on.
     """
-    said = study.model_dump(exclude={"criteria", "published"}) | {"allow_overlap": False}
+    said = study.model_dump(exclude={"criteria", "published"}) | {"allow_overlap": False, "storage": None}
     for key in _LATER:
         if said[key] == Study.model_fields[key].default:
             del said[key]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.storages import RDBStorage
 
+    from sweeps.patience import Database
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -25,8 +27,11 @@ class Asked:
     params: dict[str, float]
 
 
-def storage(url: str) -> "RDBStorage":
-    """Optuna's database, made where it does not exist.
+def storage(url: str) -> "Database":
+    """Optuna's database, made where it does not exist; once it is open, one that goes away is waited for.
+
+    Args:
+        url: as SQLAlchemy takes it, or `postgres://...`; `${NAME}` in it stands for a variable of the environment.
 
     Raises:
         RequestError: it cannot be opened.
@@ -34,20 +39,21 @@ def storage(url: str) -> "RDBStorage":
     import optuna
     from sqlalchemy.exc import ArgumentError, OperationalError
 
+    from bench.credentials import hidden
     from bench.errors import RequestError
-    from sweeps.rows import Rows
+    from sweeps import database
+    from sweeps.patience import Database
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # A restarted Postgres would otherwise fail the first call after it; a locked SQLite file is waited for.
-    engine = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it warns of what is waited for here
     try:
-        found = Rows(url, engine_kwargs=engine)
+        with database.alone_at(url):
+            found = Database(database.address(url), database.options(url))
     except (ArgumentError, OperationalError, ImportError) as error:
-        cause = str(error).splitlines()[0]
+        cause = hidden(str(error).splitlines()[0])
         raise RequestError(
-            f"storage {url!r} cannot be opened ({cause}): expected an SQLAlchemy URL such as sqlite:///optuna.db"
+            f"storage {hidden(url)!r} cannot be opened ({cause}): expected an SQLAlchemy URL such as sqlite:///optuna.db"
         ) from error
-    if url.startswith("sqlite"):
+    if found.engine.dialect.name == "sqlite":
         # Each of a trial's dozen changes then costs one flush of the disk and not four. The file keeps it.
         with found.engine.connect() as connection:
             connection.exec_driver_sql("pragma journal_mode = wal")
