@@ -24,6 +24,7 @@ A worker imports what `PYTHONPATH` says, this checkout; `Shape(env={...})` adds 
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -42,6 +43,7 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+STARTS = 3  # tries of a node: Ray gives itself 30 s, too little on a busy machine
 PATIENCE = 180.0  # seconds for anything of Ray to start on a busy machine
 _MARK = "FACEBENCH_TEST_NODE"
 _STORE = 80_000_000  # bytes of shared memory a node, about the least that Ray takes
@@ -49,13 +51,25 @@ _STORE = 80_000_000  # bytes of shared memory a node, about the least that Ray t
 
 @dataclass(frozen=True)
 class Shape:
-    """What a node has: whole CPUs and (made-up) GPUs, further resources, bytes of memory (None: the machine's)."""
+    """What a node has: whole CPUs and (made-up) GPUs, further resources, bytes of memory (None: the machine's).
+
+    `mounts` are (folder, place): the node sees that folder at this place (`can_mount` says whether this machine can).
+    """
 
     cpus: int = 2
     gpus: int = 0
     resources: dict[str, float] = field(default_factory=dict)
     memory: int | None = None
     env: dict[str, str] = field(default_factory=dict)
+    mounts: tuple[tuple[Path, Path], ...] = ()
+
+    @property
+    def prefix(self) -> list[str]:
+        """What stands before the node's command."""
+        if not self.mounts:
+            return []
+        each = [f"mount --bind {shlex.quote(str(folder))} {shlex.quote(str(place))}" for folder, place in self.mounts]
+        return ["unshare", "-m", "sh", "-c", " && ".join([*each, 'exec "$@"']), "sh"]
 
 
 class Node:
@@ -63,15 +77,16 @@ class Node:
 
     Attributes:
         ip: its address: how Ray names it.
+        mark: what the environment of each of its processes carries.
     """
 
     def __init__(self, ip: str, mark: str):
         self.ip = ip
-        self._mark = mark
+        self.mark = mark
 
     def processes(self) -> list[psutil.Process]:
         """Everything that runs for the node: its raylet, agents, workers, the drivers of its jobs."""
-        return [process for process in psutil.process_iter() if _environ(process).get(_MARK) == self._mark]
+        return [process for process in psutil.process_iter() if _environ(process).get(_MARK) == self.mark]
 
     def workers(self) -> list[int]:
         """The pids of its processes that run tasks and actors, busy or idle."""
@@ -102,31 +117,54 @@ class Cluster:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
             "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_TMPDIR": str(folder),  # where the file lies by which "auto" finds a cluster
+            "RAY_TMPDIR": str(folder),  # so that nothing of it is found by "auto" from elsewhere
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
             "OMP_NUM_THREADS": "1",
+            # A job's `python` is whichever the node finds, as in an environment that was activated.
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
         }
         port = free_port()
         self.address = f"{_own_address()}:{port}"
         self.dashboard = f"http://127.0.0.1:{free_port()}" if dashboard else None
         self._head = [
-            *("--head", f"--port={port}", f"--ray-client-server-port={free_port()}", f"--temp-dir={folder}"),
+            *("--head", f"--port={port}", f"--ray-client-server-port={free_port()}"),
             *("--include-dashboard", str(dashboard).lower(), "--dashboard-host=127.0.0.1"),
             *([f"--dashboard-port={self.dashboard.rpartition(':')[2]}"] if self.dashboard else []),
         ]
 
     def start(self, head: Shape, *others: Shape) -> None:
         """Start all of it; returns when every node is alive."""
-        self._wait([self._launch(head)])
-        self._wait([self._launch(shape) for shape in others])
+        for shape in (head, *others):
+            self.add(shape)
         if self.dashboard:
             _answers(self.dashboard, self.token)
 
     def add(self, shape: Shape) -> Node:
         """Let another node join; returns when it is alive."""
-        self._wait([self._launch(shape)])
-        return self.nodes[-1]
+        number = len(self.nodes)
+        node = Node(
+            self.address.rpartition(":")[0] if number == 0 else f"127.0.0.{number + 1}", f"{self._mark}-{number}"
+        )
+        self.nodes.append(node)
+        log = self._folder / f"start-{number}.log"
+        for _ in range(STARTS):
+            with log.open("w") as file:
+                command = self._command(shape, number)
+                env = {**self.env, **shape.env, _MARK: node.mark}
+                done = subprocess.run(
+                    command,
+                    env=env,
+                    cwd=self._folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=file,
+                    timeout=PATIENCE,
+                )
+            if done.returncode == 0:
+                return node
+            node.kill()  # what it left
+        raise RuntimeError(f"ray start ended with {done.returncode}: {log.read_text()}")
 
     @contextmanager
     def here(self) -> Iterator[None]:
@@ -148,35 +186,25 @@ class Cluster:
         for node in reversed(self.nodes):
             node.kill()
 
-    def _launch(self, shape: Shape) -> subprocess.Popen:
-        number = len(self.nodes)
-        ip = self.address.rpartition(":")[0] if number == 0 else f"127.0.0.{number + 1}"
-        mark = f"{self._mark}-{number}"
-        self.nodes.append(Node(ip, mark))
+    def _command(self, shape: Shape, number: int) -> list[str]:
         role = self._head if number == 0 else [f"--address={self.address}"]
-        command = [
-            *(sys.executable, "-m", "ray.scripts.scripts", "start", *role, f"--node-ip-address={ip}"),
+        return [
+            *shape.prefix,
+            *(
+                sys.executable,
+                "-m",
+                "ray.scripts.scripts",
+                "start",
+                *role,
+                f"--node-ip-address={self.nodes[number].ip}",
+            ),
+            # A folder a node: in a shared one each node's agent unpacks a job's files anew, under the feet of its driver.
+            f"--temp-dir={self._folder / str(number)}",
             *(f"--num-cpus={shape.cpus}", f"--num-gpus={shape.gpus}", f"--resources={json.dumps(shape.resources)}"),
             *(f"--object-store-memory={_STORE}", "--disable-usage-stats", f"--metrics-export-port={free_port()}"),
             *(f"--dashboard-agent-listen-port={free_port()}", f"--dashboard-agent-grpc-port={free_port()}"),
             *([f"--memory={shape.memory}"] if shape.memory else []),
         ]
-        with (self._folder / f"start-{number}.log").open("w") as log:
-            return subprocess.Popen(
-                command,
-                env={**self.env, **shape.env, _MARK: mark},
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    def _wait(self, launched: list[subprocess.Popen]) -> None:
-        for process in launched:
-            code = process.wait(PATIENCE)
-            if code:
-                logs = "\n".join(path.read_text() for path in sorted(self._folder.glob("start-*.log")))
-                raise RuntimeError(f"ray start ended with {code}: {logs}")
 
 
 @contextmanager
@@ -191,6 +219,14 @@ def ray_nodes(*shapes: Shape, dashboard: bool = True) -> Iterator[Cluster]:
     finally:
         cluster.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def can_mount() -> bool:
+    """Whether a process here may see a folder somewhere else than others do."""
+    try:
+        return subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
+    except OSError:
+        return False
 
 
 def free_port() -> int:
