@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
-
 _CANONICAL = json.JSONEncoder(sort_keys=True, default=dict)
 
 

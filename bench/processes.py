@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
 from typing import Any
 
 from bench.errors import ProcessLost, RequestError, TrialFailed
@@ -116,7 +117,7 @@ class _Crew:
     def _start(self, task: _Task) -> None:
         ours, theirs = Pipe()
         self.pipes.append(ours)
-        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
         environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": str(task.threads)}
         if sys.platform == "linux":  # they talk to each other alone
             environment |= {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}

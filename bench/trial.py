@@ -105,7 +105,9 @@ def _loaded(trial: Trial, parallel: Parallel) -> Material:
     return material.load(replace(trial, protocols=()))
 
 
-def _result(trial: Trial, data: Material, work: Fit, past: list[Progress], develop: Callable[[nn.Module], dict[str, float]]) -> Result:
+def _result(
+    trial: Trial, data: Material, work: Fit, past: list[Progress], develop: Callable[[nn.Module], dict[str, float]]
+) -> Result:
     metrics = dict(past[-1].metrics) if past else develop(work.network)
     found = examination.Examination(trial, data, work)
     per_epoch = batches.steps_per_epoch(len(data.train), trial.batch_size) * min(trial.batch_size, len(data.train))
@@ -167,7 +169,9 @@ def _check(trial: Trial) -> None:
             f"closed_every is 0 (no test) or at least 2 (every image is no test), got {trial.closed_every}"
         )
     if not 0 < trial.sample_classes <= 1:
-        raise RequestError(f"sample_classes is a share of the classes, 0 < sample_classes <= 1, got {trial.sample_classes}")
+        raise RequestError(
+            f"sample_classes is a share of the classes, 0 < sample_classes <= 1, got {trial.sample_classes}"
+        )
     if sharded(trial) and trial.supervise:
         raise RequestError("shard_classes and sample_classes do not go with supervise: leave one of them out")
     examination.check(trial)
@@ -219,9 +223,7 @@ def _network(trial: Trial) -> tuple[nn.Module, torch.Tensor]:
         return network, torch.get_rng_state()
 
 
-def _criterion(
-    trial: Trial, classes: int, total_steps: int, drawn: torch.Tensor, parallel: Parallel
-) -> nn.Module:
+def _criterion(trial: Trial, classes: int, total_steps: int, drawn: torch.Tensor, parallel: Parallel) -> nn.Module:
     """The loss; where several layers of the network are supervised, one of it for each."""
     options = loss_options(trial, total_steps)
     with torch.random.fork_rng():

@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Sequence
 from statistics import fmean
 
-from bench.plain import Trial
 from bench.index import Entry
+from bench.plain import Trial
 from bench.record import Record
 from sweeps import ensemble, plan
 from sweeps.ensemble import Fusion

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -86,7 +86,7 @@ def sweep(
         stop.last_words = end.last_words
         with end:
             with stop.waiting():
-                end.workers = workers = _workers(asked, address, slots, run)
+                end.workers = workers = _workers(asked, address, slots, run, shown.say)
             stop.listen()
             driver = Driver(asked, folder, cells, workers, window, shown, stop)
             end.save = partial(_save, driver, facts)
@@ -222,21 +222,20 @@ def _tuner(study: Study, backbone: str, label: str, store: Any) -> tuner.Tuner |
     )
 
 
-def _workers(study: Study, address: str, slots: int | None, run: Run | None) -> Workers:
+def _workers(study: Study, address: str, slots: int | None, run: Run | None, say: Callable[[str], None]) -> Workers:
     if slots is not None and slots < 1:
         raise RequestError(f"slots must be at least 1, got {slots}")
-    cpus, gpus = study.resources.cpus, study.resources.gpus
     if address == "inline":
         from sweeps.inline import Inline
 
-        return Inline(cpus, run)
-    from sweeps import nodes
+        return Inline(study.resources, run)
+    from sweeps import cluster, nodes
     from sweeps.pool import RayPool
 
-    pool = RayPool(address, cpus=cpus, gpus=gpus, slots=slots, run=run)
+    pool = RayPool(address, resources=study.resources, slots=slots, run=run, say=say)
     try:
         if address != "local" and run is None:
-            nodes.check(study, str(places.study_folder(study.name)), {"CPU": cpus, "GPU": gpus})
+            nodes.check(study, str(places.study_folder(study.name)), cluster.demands(study.resources))
     except BaseException:
         pool.close()
         raise

@@ -138,12 +138,20 @@ def test_three_processes_give_the_numbers_of_one():
 @pytest.mark.slow
 def test_nets_of_timm_with_their_own_batch_norm_and_stochastic_depth():
     options = Options(drop_path_rate=0.2, drop_rate=0.1)
-    trial = replace(SMALL, loss="softmax", backbone="efficientnet_b0", backbone_options=options, image_size=32, epochs=1)
+    trial = replace(
+        SMALL, loss="softmax", backbone="efficientnet_b0", backbone_options=options, image_size=32, epochs=1
+    )
     alike(list(run(trial, processes=2)), list(run(trial)))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{"loss": "center"}, {"loss": "nsl", "loss_options": Options(scale=8.0), "shard_classes": True, "sample_classes": 0.5}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loss": "center"},
+        {"loss": "nsl", "loss_options": Options(scale=8.0), "shard_classes": True, "sample_classes": 0.5},
+    ],
+)
 @pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2), (2, 3)])
 def test_any_number_of_processes_goes_on_from_a_checkpoint(changes, first, then, tmp_path):
     trial = replace(SMALL, **changes)
@@ -248,7 +256,11 @@ def test_a_wrong_request_is_answered_before_anything_starts(changes, processes, 
 
 def test_sampled_classes_are_another_trial_and_repeat():
     trial = replace(SMALL, loss="softmax", sample_classes=0.4, epochs=1)
-    (first, _), (again, _), (plain, _) = list(run(trial)), list(run(trial)), list(run(replace(trial, sample_classes=1.0)))
+    (first, _), (again, _), (plain, _) = (
+        list(run(trial)),
+        list(run(trial)),
+        list(run(replace(trial, sample_classes=1.0))),
+    )
     assert isinstance(first, Progress) and first.metrics == again.metrics
     assert first.metrics["train/loss"] != plain.metrics["train/loss"]
     assert trial.id != replace(trial, sample_classes=1.0).id
