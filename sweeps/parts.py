@@ -106,8 +106,8 @@ class Tune(Part):
 
     trials: Positive
     epochs: Positive
-    sampler: Literal["tpe", "random", "qmc", "gp", "grid"] = "tpe"
-    pruner: Literal["median", "hyperband", "none"] = "median"
+    sampler: Literal["tpe", "gp", "cmaes", "random", "qmc", "grid"] = "tpe"
+    pruner: Literal["median", "hyperband", "asha", "none"] = "median"
     finalists: Positive = 3
     finalist_seeds: Count = 2
     seed: Count = 0
