@@ -88,6 +88,8 @@ def of_protocol(
         RequestError: what `read` and `arrange` refuse, or a folder without feature files of these images.
     """
     if not path.is_dir():
+        if suffix is not None:
+            raise RequestError(f"--suffix is of a folder's feature files, and {path} is one file: leave it out")
         return arrange(read(path), protocol, allow_missing)
     suffix = suffix or _suffix(path, protocol.images)
     if allow_missing and (missing := devkit.missing_features(path, protocol.images, suffix)):

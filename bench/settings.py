@@ -25,7 +25,7 @@ def parse(pairs: list[str] | None) -> dict[str, Any]:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise RequestError(f"--set {pair!r}: the value is not valid yaml") from error
-        place[last] = _number(value) if isinstance(value, str) else value
+        place[last] = _numbers(value)
         _plain(pair, value)
     return made
 
@@ -38,9 +38,15 @@ def _plain(pair: str, value: Any) -> None:
         raise RequestError(f"--set {pair!r}: expected numbers, words, lists and mappings ({error})") from error
 
 
-def _number(text: str) -> float | str:
-    """yaml takes `1e-3` for a word (it wants `1.0e-3`); people mean the number."""
+def _numbers(value: Any) -> Any:
+    """yaml takes `1e-3` for a word (it wants `1.0e-3`); people mean the number, in a list and a mapping too."""
+    if isinstance(value, list):
+        return [_numbers(part) for part in value]
+    if isinstance(value, dict):
+        return {key: _numbers(part) for key, part in value.items()}
+    if not isinstance(value, str):
+        return value
     try:
-        return float(text)
+        return float(value)
     except ValueError:
-        return text
+        return value

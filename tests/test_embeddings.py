@@ -219,3 +219,9 @@ def test_of_two_images_that_differ_in_their_suffix_neither_stands_for_the_other(
         RequestError, match="1 of the 2 images of twins have no row of their name, the first is 'a/1.png'"
     ):
         embeddings.arrange(found, twins)
+
+
+def test_a_suffix_is_of_feature_files_alone(tmp_path):
+    np.save(tmp_path / "mine.npy", np.eye(3))
+    with pytest.raises(RequestError, match="--suffix is of a folder's feature files, and .*mine.npy is one file"):
+        embeddings.of_protocol(tmp_path / "mine.npy", None, suffix="_a.bin")

@@ -50,6 +50,7 @@ def test_view_1_by_name_is_its_two_files():
         ({"view": 2, "pairs": "pairsDevTest.txt"}, "pairsDevTest.txt has 1 fold and is not of View 2"),
         ({"pairs": 5}, "pairs is one file, or a train file and a test file, got 5"),
         ({"convention": "best"}, "no convention 'best' in lfw; there is: standard, sphereface, insightface, all_pairs"),
+        ({"label": "a/b"}, "label is made of letters, digits, `_`, `-` and `.`, got 'a/b'"),
         ({"view": 1, "convention": "sphereface"}, "sphereface chooses its threshold on the other folds .* have none"),
     ],
 )

@@ -1,5 +1,6 @@
 """A list of image pairs in folds, and its figures: what `pairs` is, and each file of `bins`."""
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +17,7 @@ from bench.scores import Clusters, Scores
 
 FARS = (1e-1, 1e-2, 1e-3)
 CONVENTIONS = ("standard", "insightface")
-LABEL = r"[A-Za-z0-9][\w.-]*"  # what may stand before the names of figures
+_LABEL = r"[A-Za-z0-9][\w.-]*"  # what may stand before the names of figures
 NOBODY = "?"  # begins the name of a person whom no list names
 
 
@@ -152,6 +153,16 @@ def linked(first: np.ndarray, second: np.ndarray, same: np.ndarray, pictures: np
         low, high = sorted((top(one), top(other)))
         above[high] = low
     return np.array([top(row) for row in range(len(above))])
+
+
+def check_label(label: str) -> None:
+    """Whether `label` can stand before the names of figures.
+
+    Raises:
+        RequestError: it cannot.
+    """
+    if not isinstance(label, str) or not re.fullmatch(_LABEL, label, re.ASCII):
+        raise RequestError(f"label is made of letters, digits, `_`, `-` and `.`, got {label!r}")
 
 
 def nobodies(rows: np.ndarray, label: str) -> tuple[str, ...]:

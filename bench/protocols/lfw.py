@@ -16,6 +16,7 @@ from bench.errors import RequestError
 from bench.metrics import best_threshold
 from bench.metrics.similarity import Rows
 from bench.protocols import _conventions, _lfw_pairs, _lists, _pairs, _partial
+from bench.protocols._verification import check_label
 from bench.scorers import Scorer
 from bench.scores import Scores
 
@@ -147,6 +148,8 @@ def load(
     owners = _lists.people(names, str(files[-1]))
     tables = [_table(found, {stem: row for row, stem in enumerate(stems)}, owners) for found in parsed]
     named = "" if convention == "standard" else convention
+    if label is not None:
+        check_label(label)
     label = label or "-".join(["lfw", *["view1"] * (folds == 1), *[named] * bool(named)])
     spec = {
         "protocol": "lfw",

@@ -75,8 +75,7 @@ def load(
     words = {"pairs": pairs, "label": label, "first": first, "second": second, "same": same, "fold": fold}
     if wrong := [name for name, value in words.items() if not isinstance(value, str)]:
         raise RequestError(f"{wrong[0]} is a word, got {words[wrong[0]]!r}")
-    if not re.fullmatch(_verification.LABEL, label, re.ASCII):
-        raise RequestError(f"label is made of letters, digits, `_`, `-` and `.`, got {label!r}")
+    _verification.check_label(label)
     columns = [first, second, same, *([] if folds is not None else [fold]), *_named(people)]
     table = _parse(_lists.read(root, pairs), pairs, columns, folds is None)
     names = tuple(sorted({name for pair in table for name in (pair.first, pair.second)}))
