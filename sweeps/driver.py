@@ -13,11 +13,12 @@ from sweeps import ensemble
 from sweeps.cell import Cell
 from sweeps.ensemble import Fusion
 from sweeps.progress import Board
+from sweeps.signals import Stop
 from sweeps.study import Study
 from sweeps.window import Window
 from sweeps.work import WorkerLost, Workers
 
-TICK = 1.0  # seconds between two looks at the clock while nothing is heard
+TICK = 0.2  # seconds between two looks at clock and signals while nothing is heard (Ray itself looks once a second)
 
 
 class Driver:
@@ -30,23 +31,36 @@ class Driver:
         workers: what runs trials.
         window: is told of every change of a record.
         board: the live display.
+        stop: interrupts the loop, nowhere but where it waits; None: nothing does.
     """
 
-    def __init__(self, study: Study, folder: Path, cells: list[Cell], workers: Workers, window: Window, board: Board):
+    def __init__(
+        self,
+        study: Study,
+        folder: Path,
+        cells: list[Cell],
+        workers: Workers,
+        window: Window,
+        board: Board,
+        stop: Stop | None = None,
+    ):
         self.study = study
         self.folder = folder
         self.cells = cells
         self.workers = workers
         self.window = window
         self.board = board
+        self.stop = stop or Stop()
         self._owner: dict[Trial, Cell] = {}
         self._epochs: dict[Trial, int] = {}
 
     def run(self) -> Iterator[None]:
-        """Work until all cells are done; yields whenever an event was heard or a second has passed."""
+        """Work until all cells are done; yields whenever an event was heard or a moment has passed."""
         self._fill()
         while self._owner or self.workers.busy():
-            if heard := self.workers.next(TICK):
+            with self.stop.waiting():
+                heard = self.workers.next(TICK)
+            if heard:
                 self._hear(heard.trial, heard.event)
             self._fill()
             self.board.tick()
@@ -64,6 +78,7 @@ class Driver:
             open_cells = [cell for cell in self.cells if not cell.done and cell not in waits]
             if not open_cells:
                 return
+            self.stop.check()  # many slots, or many records to read again, take their time
             cell = min(open_cells, key=lambda c: (len(c.running), c.started))
             trial = cell.want()
             if trial is None:
@@ -99,7 +114,9 @@ class Driver:
         if (folder / "record.json").exists():
             self._settle(fusion.trial, record.read(folder), replayed=True)
         else:
-            self._hear(fusion.trial, ensemble.fuse(fusion, self.folder))
+            with self.stop.waiting():
+                fused = ensemble.fuse(fusion, self.folder)
+            self._hear(fusion.trial, fused)
 
     def _hear(self, trial: Trial, event: Progress | Result | Exception) -> None:
         folder = self.folder / trial.id
@@ -195,7 +212,8 @@ def check_sealed(trial: Trial) -> None:
 
 def _tidy(known: Record) -> None:
     """Of a tuning trial no checkpoint is kept, of the others the newest: all of them would fill a disk."""
-    files = sorted(known.folder.glob("checkpoint-*.pt"), key=lambda path: path.stat().st_mtime)
+    # By the attempt's number: the clock may have jumped between two of them.
+    files = sorted(known.folder.glob("checkpoint-*.pt"), key=lambda path: int(path.stem.rpartition("-")[2]))
     keep = 0 if known.trial.stage == "tune" else 1
     for path in files[: len(files) - keep]:
         path.unlink(missing_ok=True)
