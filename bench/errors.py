@@ -25,3 +25,7 @@ class StudyIncomplete(TrialFailed):
     def __init__(self, message: str, folder: Path):
         super().__init__(message)
         self.folder = folder
+
+
+class StudyStopped(StudyIncomplete):
+    """A study stopped of itself (its budget is spent, or trial after trial fails alike) and can be gone on with. Exit code 1."""

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from bench.errors import TrialFailed
+from bench.errors import StudyStopped, TrialFailed
 from sweeps.progress import Board
 from sweeps.signals import Stop
 from sweeps.window import Window
@@ -47,7 +47,13 @@ class End:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.begin_end()
-        state = "finished" if error is None else "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+        state = (
+            "finished"
+            if error is None
+            else "stopped"
+            if isinstance(error, KeyboardInterrupt | StudyStopped)
+            else "failed"
+        )
         with ExitStack() as last:  # from below, each whatever becomes of the others
             last.callback(self._close, state)
             last.callback(self._board.close)

@@ -123,17 +123,24 @@ class Shared(Part):
     weight_decay: Range | None = None
 
 
+class EarlyStop(Part):
+    """When the search of a loss is given up: see sweeps.early_stop."""
+
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+
+
 class Tune(Part):
     """The search of one (backbone, loss): its budget is `trials * epochs` training epochs, pruned ones counted."""
 
     trials: Positive
     epochs: Positive
-    sampler: Literal["tpe", "random", "qmc", "gp", "grid"] = "tpe"
-    pruner: Literal["median", "hyperband", "none"] = "median"
+    sampler: Literal["tpe", "gp", "cmaes", "random", "qmc", "grid"] = "tpe"
+    pruner: Literal["median", "hyperband", "asha", "none"] = "median"
     finalists: Positive = 3
     finalist_seeds: Count = 2
     seed: Count = 0
     search: Shared = Shared()
+    early_stop: EarlyStop | None = None
 
 
 class Confirm(Part):
@@ -142,6 +149,20 @@ class Confirm(Part):
     seeds: Positive = 5
     epochs: Positive
     holdout: Share = 0.0
+
+
+class Budget(Part):
+    """What the whole study may use, over all its sessions (sweeps.budget); None: no limit.
+
+    Attributes:
+        max_trials: trials that train, whatever became of them.
+        max_hours: wall time during which the study is driven.
+        max_gpu_hours: time that trials occupy workers, times the GPUs of each.
+    """
+
+    max_trials: Positive | None = None
+    max_hours: Annotated[float, Field(gt=0)] | None = None
+    max_gpu_hours: Annotated[float, Field(gt=0)] | None = None
 
 
 class Resources(Part):

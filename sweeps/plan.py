@@ -126,6 +126,17 @@ def budget(study: Study) -> int:
     return study.tuning.trials * study.tuning.epochs
 
 
+def least_trials(study: Study) -> int:
+    """The trials that train, where a search has a single one: less than this is no study."""
+    count = study.confirm.seeds
+    if study.ensemble:
+        return len(study.backbones) * len(study.losses) * count * study.ensemble.counts[-1]
+    each = count + (count if study.default_seeds is None else study.default_seeds)
+    if study.tune:
+        each += 1 + study.tune.finalist_seeds
+    return len(study.backbones) * (len(study.losses) * each + study.again * count)
+
+
 def first_pruning_step(study: Study, label: str) -> int:
     """The first epoch after which a trial may be pruned: warm-up and annealing are over and one whole epoch was trained."""
     asked = study.losses[label]

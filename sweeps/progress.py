@@ -170,7 +170,10 @@ def planned(study: Study, label: str) -> int:
         return confirm.seeds * study.ensemble.counts[-1] * confirm.epochs
     rows = 1 + (label == study.reference and study.again)
     untuned = confirm.seeds if study.default_seeds is None else study.default_seeds
-    searched = plan.budget(study) + min(tune.finalists, tune.trials) * tune.finalist_seeds * tune.epochs if tune else 0
+    searched = 0
+    if tune:
+        searched = cell.spent if cell.cut else plan.budget(study)
+        searched += min(tune.finalists, tune.trials) * tune.finalist_seeds * tune.epochs
     return searched + (rows * confirm.seeds + untuned) * confirm.epochs
 
 

@@ -14,7 +14,7 @@ from bench import credentials, index, places, record
 from bench.credentials import hidden, hidden_in
 from bench.errors import RequestError, StudyIncomplete, TrialFailed
 from bench.locks import alone
-from sweeps import checks, given, lost, plan, reading, sheets, tuner
+from sweeps import budget, checks, given, lost, plan, reading, sheets, tuner
 from sweeps.cell import Cell
 from sweeps.driver import Driver
 from sweeps.ending import End, room
@@ -73,10 +73,12 @@ def sweep(
     folder.mkdir(parents=True, exist_ok=True)
     with room(folder), alone(folder), Stop() as stop, _storage(asked) as store:
         asked, facts = _facts(asked, folder, command, store)
+        meter = budget.Meter(asked, facts.get("used"))
+        cuts = budget.cuts(facts, folder)
         if run is None:
             sheets.draw(asked, folder)
         # All that can still be wrong here is found before Ray is started.
-        cells = [Cell(asked, *place, _tuner(asked, *place, store)) for place in _places(asked)]
+        cells = [Cell(asked, *at, _tuner(asked, *at, store), cuts.get("/".join(at))) for at in _places(asked)]
         stop.check()
         window = MlflowWindow(asked.name, folder)
         shown = board(asked, cells, stream)
@@ -88,8 +90,9 @@ def sweep(
             with stop.waiting():
                 end.workers = workers = _workers(asked, address, slots, run, shown.say)
             stop.listen()
-            driver = Driver(asked, folder, cells, workers, window, shown, stop)
+            driver = Driver(asked, folder, cells, workers, window, shown, stop, meter)
             end.save = partial(_save, driver, facts)
+            driver.decided = partial(end.save, "running")
             end.save("running")
             for _ in driver.run():
                 end.save("running")
@@ -168,14 +171,18 @@ def _save(driver: Driver, facts: dict[str, Any], state: str) -> None:
         cell.name: {
             "stage": cell.stage,
             "spent_epochs": cell.spent,
+            "trials": dict(cell.tally),
+            "epochs": cell.epochs,
+            "train_seconds": cell.seconds,
+            "stopped_early": cell.cut._asdict() if cell.cut else None,
             "winner": cell.winner.number if cell.winner else None,
             "best": cell.best(),
             "trouble": cell.trouble,
         }
         for cell in driver.cells
     }
-    if facts["state"] != state or facts["cells"] != cells:
-        facts["cells"] = cells
+    if facts["state"] != state or facts["cells"] != cells or driver.meter.due():
+        facts |= {"cells": cells, "used": driver.meter.used(driver.cells)}
         _mark(driver.folder, facts, state)
 
 

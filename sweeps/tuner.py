@@ -85,8 +85,8 @@ class Tuner:
         storage: from `storage(url)`.
         space: hyper-parameter -> (`log` or `linear`, low, high).
         seed: any text that the search's randomness follows from.
-        sampler: `tpe`, `random`, `qmc`, `gp` or `grid`.
-        pruner: `median`, `hyperband` or `none`.
+        sampler: `tpe`, `gp`, `cmaes`, `random`, `qmc` or `grid`.
+        pruner: `median`, `hyperband`, `asha` or `none`.
         trials, epochs: the budget (it sizes random start, grid and brackets; the caller keeps it).
         first_pruning_step: no trial is pruned before this step; steps start at 1.
         minimise: whether a lower figure is better.
@@ -112,6 +112,7 @@ class Tuner:
         self._seed = seed
         self._make = _SAMPLERS[sampler]
         self._sampler = sampler
+        self._pruner = pruner
         self._trials = trials
         self._first = first_pruning_step
         self._study = optuna.create_study(
@@ -172,53 +173,83 @@ class Tuner:
         self._over.add(number)
 
     def _take(self, number: int, trial: Callable[[], Any]) -> dict[str, float]:
+        """The parameters of a trial that is asked for, or taken up again: those that it lacks are drawn."""
         from optuna.exceptions import ExperimentalWarning
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # the QMC sampler is; a study asks for it by name
-            self._study.sampler = self._make(self, number)
-        self._live[number] = found = trial()
-        return {k: found.suggest_float(k, low, high, log=kind == "log") for k, (kind, low, high) in self._space.items()}
+            # Optuna says it of the QMC sampler and of pruned trials in CMA-ES; a study asks for them by name.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            self._study.sampler = self._make(self, str(number))
+            self._live[number] = found = trial()
+            if not self._space.keys() <= found.params.keys():
+                _ = found.relative_params  # what a sampler draws together, it draws now
+            params = {}
+            for name, (kind, low, high) in self._space.items():
+                # What is drawn alone has a seed of its own: after a crash between two parameters the rest is the same.
+                self._study.sampler = self._make(self, f"{number}:{name}")
+                params[name] = found.suggest_float(name, low, high, log=kind == "log")
+        return params
 
-    def _number(self, number: int | str) -> int:
-        """The sampler's seed at a trial, 32 bits."""
-        return int(hashlib.sha256(f"{self._seed}:{number}".encode()).hexdigest()[:8], 16)
+    def _number(self, place: str) -> int:
+        """The sampler's seed at a place of the search (a trial, one of its parameters), 32 bits."""
+        return int(hashlib.sha256(f"{self._seed}:{place}".encode()).hexdigest()[:8], 16)
 
 
-def _tpe(tuner: Tuner, number: int) -> "BaseSampler":
+def _tpe(tuner: Tuner, place: str) -> "BaseSampler":
     from optuna.samplers import TPESampler
 
     # Optuna's 10 random trials would be the whole of a small search.
     start = min(10, max(3, tuner._trials // 3))
-    return TPESampler(seed=tuner._number(number), multivariate=True, constant_liar=True, n_startup_trials=start)
+    return TPESampler(seed=tuner._number(place), multivariate=True, constant_liar=True, n_startup_trials=start)
 
 
-def _random(tuner: Tuner, number: int) -> "BaseSampler":
+def _random(tuner: Tuner, place: str) -> "BaseSampler":
     from optuna.samplers import RandomSampler
 
-    return RandomSampler(seed=tuner._number(number))
+    return RandomSampler(seed=tuner._number(place))
 
 
-def _qmc(tuner: Tuner, number: int) -> "BaseSampler":
+def _qmc(tuner: Tuner, place: str) -> "BaseSampler":
+    from optuna.distributions import FloatDistribution
     from optuna.samplers import QMCSampler
 
-    # The sequence's place is kept in the database under the seed, which must therefore stay the same.
-    return QMCSampler(
-        scramble=True,
-        seed=tuner._number("sequence"),
-        independent_sampler=_random(tuner, number),
+    class Sequence(QMCSampler):
+        """Optuna's; a trial's place in the sequence is its number, not a count in the database that a crash may advance."""
+
+        def infer_relative_search_space(self, *asked: Any) -> dict[str, Any]:
+            return {k: FloatDistribution(low, high, log=kind == "log") for k, (kind, low, high) in tuner._space.items()}
+
+        def _find_sample_id(self, *asked: Any) -> int:
+            return int(place)
+
+    return Sequence(scramble=True, seed=tuner._number("sequence"), warn_asynchronous_seeding=False)
+
+
+def _gp(tuner: Tuner, place: str) -> "BaseSampler":
+    from optuna.samplers import GPSampler
+
+    class Process(GPSampler):
+        """Optuna's, which counts a trial that was cut short in its ask among those that run beside it."""
+
+        def _sample_relative_impl(self, study: Any, completed: Any, running: list[Any], space: Any) -> dict[str, Any]:
+            others = [trial for trial in running if str(trial.number) != place]
+            return super()._sample_relative_impl(study, completed, others, space)
+
+    return Process(seed=tuner._number(place), n_startup_trials=min(10, max(3, tuner._trials // 3)))
+
+
+def _cmaes(tuner: Tuner, place: str) -> "BaseSampler":
+    from optuna.samplers import CmaEsSampler
+
+    # At the rungs of successive halving pruned trials can be ranked among the others; the median pruner has no rungs.
+    return CmaEsSampler(
+        seed=tuner._number(place),
         warn_independent_sampling=False,
-        warn_asynchronous_seeding=False,
+        consider_pruned_trials=tuner._pruner in ("hyperband", "asha"),
     )
 
 
-def _gp(tuner: Tuner, number: int) -> "BaseSampler":
-    from optuna.samplers import GPSampler
-
-    return GPSampler(seed=tuner._number(number), n_startup_trials=min(10, max(3, tuner._trials // 3)))
-
-
-def _grid(tuner: Tuner, number: int) -> "BaseSampler":
+def _grid(tuner: Tuner, place: str) -> "BaseSampler":
     from optuna.samplers import GridSampler
 
     class Grid(GridSampler):
@@ -250,15 +281,19 @@ def _pruner(name: str, first: int, epochs: int) -> "BasePruner":
 
     if name == "median":
         return pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=first, n_min_trials=3)
+    first = min(first, epochs)  # the first rung, at which a third goes on; the next are at 3, 9, ... times it
     if name == "hyperband":
-        return pruners.HyperbandPruner(min_resource=min(first, epochs), max_resource=epochs)
+        return pruners.HyperbandPruner(min_resource=first, max_resource=epochs)
+    if name == "asha":
+        return pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=3)
     return pruners.NopPruner()
 
 
-_SAMPLERS: dict[str, Callable[[Tuner, int], "BaseSampler"]] = {
+_SAMPLERS: dict[str, Callable[[Tuner, str], "BaseSampler"]] = {
     "tpe": _tpe,
     "random": _random,
     "qmc": _qmc,
     "gp": _gp,
+    "cmaes": _cmaes,
     "grid": _grid,
 }

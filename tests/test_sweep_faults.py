@@ -115,7 +115,7 @@ def test_a_loss_that_always_diverges_does_not_stop_the_others_and_is_said_at_the
 
 def test_a_defect_is_kept_with_its_traceback():
     with pytest.raises(TrialFailed, match=r"not one trial of the study finished.*ZeroDivisionError: a defect"):
-        sweep(make(data={"defect": True}, untrained=False))
+        sweep(make(data={"defect": True}, untrained=False, stop_after_failures=0))
     failed = record.read_study(session.places.study_folder("study"))[0]
     assert "fake_trial.py" in (failed.folder / "error.txt").read_text()
 
@@ -152,7 +152,7 @@ def test_runs_lost_to_the_machine_are_said_and_run_again(done, error):
 
 def test_a_search_lost_as_a_whole_is_begun_anew(done):
     with pytest.raises(TrialFailed, match=r"^cnn4/lmcl was not confirmed: no tuning trial finished"):
-        sweep(make(), lambda trial, folder: broken(trial, folder, "search"))
+        sweep(make(stop_after_failures=0), lambda trial, folder: broken(trial, folder, "search"))
     again, _ = sweep(make())
     assert numbers(again) == numbers(done.records)
 
