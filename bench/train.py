@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -154,8 +155,9 @@ class Fit:
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        if hasattr(self.criterion, "step"):  # of its rows, only those that took part move
-            self.criterion.step(self.optimizer)
+        step: Any = getattr(self.criterion, "step", None)
+        if step:  # of its rows, only those that took part move
+            step(self.optimizer)
         else:
             self.optimizer.step()
         self.step += 1

@@ -6,7 +6,7 @@ A plain generator of events: it knows no Ray, no Optuna, no MLflow.
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -44,7 +44,9 @@ def run(trial: Trial, folder: str | None = None, processes: int = 1) -> Iterator
         raise RequestError(f"a trial takes at least 1 process, got {processes}")
     _check(trial)
     if processes == 1:
-        yield from steps(trial, folder, Parallel())
+        yield from cast(
+            Iterator[Progress | Result], steps(trial, folder, Parallel())
+        )  # the first process yields no None
         return
     from bench import processes as crew
 
@@ -68,7 +70,9 @@ def steps(trial: Trial, folder: str | None, parallel: Parallel) -> Iterator[Prog
     parallel.join()
     criterion = _criterion(trial, data.classes, total, drawn, parallel)
     work = Fit(network, criterion, settings, where, parallel)
-    develop = _Development(data, trial, where) if parallel.rank == 0 else lambda network: {}
+    develop: Callable[[nn.Module], dict[str, float]] = (
+        _Development(data, trial, where) if parallel.rank == 0 else lambda network: {}
+    )
 
     saved, key = Checkpoints(folder) if folder and parallel.rank == 0 else None, data.key
     past: list[Progress] = []

@@ -12,7 +12,7 @@ from bench.errors import RequestError
 from sweeps import checks, given
 from sweeps.checks import Report
 from sweeps.mistake import Key, Mistake
-from sweeps.parts import Own
+from sweeps.parts import Own, Train
 from sweeps.study import Study, validated
 
 SHIPPED = Path(__file__).parent / "studies"
@@ -115,9 +115,11 @@ def digest(study: Study) -> str:
     for key in _LATER:
         if said[key] == Study.model_fields[key].default:
             del said[key]
-    said["resources"] = {
-        key: said["resources"][key] for key in ("cpus", "gpus")
-    }  # the others decide nothing of a trial
+    for key in ("shard_classes", "sample_classes"):
+        if said["train"][key] == Train.model_fields[key].default:
+            del said["train"][key]
+    # The others decide nothing of a trial.
+    said["resources"] = {key: said["resources"][key] for key in ("cpus", "gpus")}
     for entry in said["losses"].values():
         for key, unused in (("loss", None), ("trial", Own().model_dump())):
             if entry[key] == unused:

@@ -6,7 +6,7 @@ What is read is what Optuna reads (a test compares the two); only how differs. A
 import json
 import math
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Container
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,7 @@ class Rows(RDBStorage):
     def _get_trials(
         self,
         study_id: int,
-        states: Collection[TrialState] | None,
+        states: Container[TrialState] | None,
         included_trial_ids: set[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
@@ -49,7 +49,7 @@ class Rows(RDBStorage):
         if trial_id_greater_than > -1:
             where.append(or_(trial.trial_id > trial_id_greater_than, trial.trial_id.in_(named)))
         if states is not None:
-            where.append(trial.state.in_(states))
+            where.append(trial.state.in_([state for state in TrialState if state in states]))
         with _create_scoped_session(self.scoped_session) as session:
             found = _trials(session, where)
             if not found:
