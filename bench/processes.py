@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
 from typing import Any
 
 from bench.errors import ProcessLost, RequestError, TrialFailed
@@ -60,7 +61,8 @@ class _Failure:
 def run(trial: Trial, folder: str | None, count: int) -> Iterator[Progress | Result]:
     """The events of a trial that `count` processes train together; see `bench.trial.run`.
 
-    This process's threads are shared out among them. On CUDA each has a GPU of its own, of those that are visible here.
+    Each computes on as many threads as are set in this process. On CUDA each has a GPU of its own, of those that are
+    visible here.
 
     Raises:
         RequestError: fewer GPUs than processes, or batches of fewer images.
@@ -104,7 +106,7 @@ class _Crew:
         self.place = tempfile.mkdtemp(prefix="facebench-")
         self.pipes: list[Connection] = []
         self.running: list[subprocess.Popen] = []
-        threads = max(1, torch.get_num_threads() // count)
+        threads = torch.get_num_threads()
         try:
             for rank in range(count):
                 task = _Task(trial, folder, rank, count, threads, f"{self.place}/store", os.getpid())
@@ -116,7 +118,7 @@ class _Crew:
     def _start(self, task: _Task) -> None:
         ours, theirs = Pipe()
         self.pipes.append(ours)
-        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
         environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": str(task.threads)}
         if sys.platform == "linux":  # they talk to each other alone
             environment |= {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}

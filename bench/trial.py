@@ -44,7 +44,7 @@ def run(trial: Trial, folder: str | None = None, processes: int = 1) -> Iterator
         raise RequestError(f"a trial takes at least 1 process, got {processes}")
     _check(trial)
     if processes == 1:
-        yield from steps(trial, folder, Parallel())
+        yield from (event for event in steps(trial, folder, Parallel()) if event)
         return
     from bench import processes as crew
 
@@ -68,7 +68,7 @@ def steps(trial: Trial, folder: str | None, parallel: Parallel) -> Iterator[Prog
     parallel.join()
     criterion = _criterion(trial, data.classes, total, drawn, parallel)
     work = Fit(network, criterion, settings, where, parallel)
-    develop = _Development(data, trial, where) if parallel.rank == 0 else lambda network: {}
+    develop = _Development(data, trial, where, looks=parallel.rank == 0)
 
     saved, key = Checkpoints(folder) if folder and parallel.rank == 0 else None, data.key
     past: list[Progress] = []
@@ -105,7 +105,9 @@ def _loaded(trial: Trial, parallel: Parallel) -> Material:
     return material.load(replace(trial, protocols=()))
 
 
-def _result(trial: Trial, data: Material, work: Fit, past: list[Progress], develop: Callable[[nn.Module], dict[str, float]]) -> Result:
+def _result(
+    trial: Trial, data: Material, work: Fit, past: list[Progress], develop: Callable[[nn.Module], dict[str, float]]
+) -> Result:
     metrics = dict(past[-1].metrics) if past else develop(work.network)
     found = examination.Examination(trial, data, work)
     per_epoch = batches.steps_per_epoch(len(data.train), trial.batch_size) * min(trial.batch_size, len(data.train))
@@ -131,17 +133,19 @@ def _result(trial: Trial, data: Material, work: Fit, past: list[Progress], devel
         "skipped_images": len(skipped),
         "first_skipped": skipped[:10],
     }
+    if trial.sample_classes < 1:
+        facts["sampled_classes"] = f"{trial.sample_classes:g} of the classes in a training step (Partial FC)"
     return Result(metrics | found.metrics, found.scores, found.raw, cost, provenance.environment() | facts)
 
 
 class _Development:
-    """The figures on the held-out identities; none where nothing is held out."""
+    """The figures on the held-out identities; none where nothing is held out, or for a process that does not look."""
 
-    def __init__(self, data: Material, trial: Trial, where: device.Device):
+    def __init__(self, data: Material, trial: Trial, where: device.Device, looks: bool = True):
         self.images = data.pixels.array[data.develop]
         self.flip = trial.flip
         self.where = where
-        self.protocol = data.development()
+        self.protocol = data.development() if looks else None
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
         if self.protocol is None:
@@ -167,7 +171,9 @@ def _check(trial: Trial) -> None:
             f"closed_every is 0 (no test) or at least 2 (every image is no test), got {trial.closed_every}"
         )
     if not 0 < trial.sample_classes <= 1:
-        raise RequestError(f"sample_classes is a share of the classes, 0 < sample_classes <= 1, got {trial.sample_classes}")
+        raise RequestError(
+            f"sample_classes is a share of the classes, 0 < sample_classes <= 1, got {trial.sample_classes}"
+        )
     if sharded(trial) and trial.supervise:
         raise RequestError("shard_classes and sample_classes do not go with supervise: leave one of them out")
     examination.check(trial)
@@ -219,9 +225,7 @@ def _network(trial: Trial) -> tuple[nn.Module, torch.Tensor]:
         return network, torch.get_rng_state()
 
 
-def _criterion(
-    trial: Trial, classes: int, total_steps: int, drawn: torch.Tensor, parallel: Parallel
-) -> nn.Module:
+def _criterion(trial: Trial, classes: int, total_steps: int, drawn: torch.Tensor, parallel: Parallel) -> nn.Module:
     """The loss; where several layers of the network are supervised, one of it for each."""
     options = loss_options(trial, total_steps)
     with torch.random.fork_rng():

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 ALIASES = {"cosface": "lmcl", "normface": "nsl", "sphereface": "asoftmax"}
 _GIVEN = ("num_classes", "embedding_dim")
 _TERMS = ("center",)  # what can be added to a classification loss
-_ELSEWHERE = {"Group": "_group", "Layered": "_layered", "Sharded": "_sharded", "scale_lower_bound": "_bounds", "margin_upper_bound": "_bounds"}
+_ELSEWHERE = {
+    "Group": "_group",
+    "Layered": "_layered",
+    "Sharded": "_sharded",
+    "scale_lower_bound": "_bounds",
+    "margin_upper_bound": "_bounds",
+}
 
 
 def names() -> list[str]:

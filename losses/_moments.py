@@ -6,8 +6,7 @@ from torch import Tensor
 
 @torch.no_grad()
 def moments(values: Tensor) -> tuple[Tensor, Tensor]:
-    """(B,) -> the mean, and the standard deviation over B - 1 (NaN for a single value); scalars in float64.
-    """
+    """(B,) -> the mean, and the standard deviation over B - 1 (NaN for a single value); scalars in float64."""
     values = values.detach().double()
     count, mean = len(values), values.mean()
     variance = (values.square().sum() - count * mean.square()).clamp(min=0) / torch.tensor(count - 1.0).to(values)

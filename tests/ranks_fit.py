@@ -27,7 +27,11 @@ class Exact(nn.Module):
     def __init__(self):
         super().__init__()
         self.stages = nn.Sequential(
-            nn.Conv2d(1, 6, 3, stride=2), nn.BatchNorm2d(6), nn.PReLU(6), nn.Dropout2d(0.2), nn.Conv2d(6, 8, 3, stride=2)
+            nn.Conv2d(1, 6, 3, stride=2),
+            nn.BatchNorm2d(6),
+            nn.PReLU(6),
+            nn.Dropout2d(0.2),
+            nn.Conv2d(6, 8, 3, stride=2),
         )
         self.unused = nn.Linear(2, 2)  # as some of timm's nets have
         self.head = nn.Sequential(nn.Flatten(), nn.Dropout(0.4), nn.Linear(72, 8), nn.BatchNorm1d(8, affine=False))

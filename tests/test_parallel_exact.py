@@ -17,9 +17,7 @@ def ranks(request, tmp_path_factory):
     size, folder = request.param, tmp_path_factory.mktemp("ranks")
     environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo"}
     command = [sys.executable, str(HERE / "ranks_fit.py")]
-    started = [
-        subprocess.Popen([*command, str(rank), str(size), str(folder)], env=environment) for rank in range(size)
-    ]
+    started = [subprocess.Popen([*command, str(rank), str(size), str(folder)], env=environment) for rank in range(size)]
     try:
         assert [one.wait(timeout=250) for one in started] == [0] * size
     finally:

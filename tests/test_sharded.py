@@ -28,9 +28,7 @@ def ranks(request, tmp_path_factory):
     torch.save({"batches": BATCHES, "classes": CLASSES, "asked": ASKED}, folder / "batch.pt")
     command = [sys.executable, str(HERE / "ranks_sharded.py")]
     environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo"}
-    started = [
-        subprocess.Popen([*command, str(rank), str(size), str(folder)], env=environment) for rank in range(size)
-    ]
+    started = [subprocess.Popen([*command, str(rank), str(size), str(folder)], env=environment) for rank in range(size)]
     try:
         assert [one.wait(timeout=250) for one in started] == [0] * size
     finally:
