@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -155,9 +154,9 @@ class Fit:
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        step: Any = getattr(self.criterion, "step", None)
-        if step:  # of its rows, only those that took part move
-            step(self.optimizer)
+        move: Callable | None = getattr(self.criterion, "step", None)
+        if move:  # of its rows, only those that took part move
+            move(self.optimizer)
         else:
             self.optimizer.step()
         self.step += 1
