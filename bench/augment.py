@@ -39,30 +39,41 @@ def normalise(images: np.ndarray) -> Tensor:
     return (torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() - 127.5) / 128
 
 
-def augmented(images: np.ndarray, options: Mapping[str, float], random: np.random.Generator) -> Tensor:
+def augmented(
+    images: np.ndarray,
+    options: Mapping[str, float],
+    random: np.random.Generator,
+    batch: int | None = None,
+    first: int = 0,
+) -> Tensor:
     """(B, H, W, C) uint8 -> (B, C, H, W) float32, normalised and changed at random.
 
     All numbers are drawn on the host by `random` in a fixed order, so a run is the same on any device.
+
+    Args:
+        batch, first: the images are those from `first` on of a batch of so many, for all of which numbers are drawn: each
+            process changes its share of a batch as one process would. None: they are the whole batch.
     """
-    count = len(images)
-    x = normalise(_shifted(images, round(options["shift"] * images.shape[1]), random))
-    mirrored = torch.from_numpy(random.random(count) < options["flip"])
+    count = len(images) if batch is None else batch
+    own = slice(first, first + len(images))
+    most = round(options["shift"] * images.shape[1])
+    x = normalise(_shifted(images, most, random.integers(0, 2 * most + 1, (count, 2))[own]))
+    mirrored = torch.from_numpy(random.random(count)[own] < options["flip"])
     x = torch.where(mirrored[:, None, None, None], x.flip(3), x)
-    gain = torch.from_numpy(1 + options["contrast"] * random.uniform(-1, 1, (count, 1, 1, 1)).astype(np.float32))
-    lift = torch.from_numpy(2 * options["brightness"] * random.uniform(-1, 1, (count, 1, 1, 1)).astype(np.float32))
+    gain = torch.from_numpy(1 + options["contrast"] * random.uniform(-1, 1, (count, 1, 1, 1))[own].astype(np.float32))
+    lift = torch.from_numpy(2 * options["brightness"] * random.uniform(-1, 1, (count, 1, 1, 1))[own].astype(np.float32))
     mean = x.mean((1, 2, 3), keepdim=True)
     x = ((x - mean) * gain + mean + lift).clamp_(-1, 1)
-    greyed = torch.from_numpy(random.random(count) < options["grey"])
+    greyed = torch.from_numpy(random.random(count)[own] < options["grey"])
     if x.shape[1] == 3:
         grey = torch.einsum("bchw,c->bhw", x, torch.tensor(_LUMINANCE))[:, None]
         x = torch.where(greyed[:, None, None, None], grey, x)
-    _erase(x, random.random(count) < options["erase"], random)
+    _erase(x, random.random(count) < options["erase"], random, own)
     return x
 
 
-def _shifted(images: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray:
+def _shifted(images: np.ndarray, most: int, offsets: np.ndarray) -> np.ndarray:
     """Each image moved by up to `most` pixels. Slices, not a gather: they are several times faster."""
-    offsets = random.integers(0, 2 * most + 1, (len(images), 2))
     if most == 0:
         return images
     height, width = images.shape[1:3]
@@ -73,15 +84,20 @@ def _shifted(images: np.ndarray, most: int, random: np.random.Generator) -> np.n
     return out
 
 
-def _erase(x: Tensor, chosen: np.ndarray, random: np.random.Generator) -> None:
-    """Blank a rectangle (value 0, mid-grey) in the chosen images, in place (Zhong et al. 2020, random erasing)."""
+def _erase(x: Tensor, chosen: np.ndarray, random: np.random.Generator, own: slice) -> None:
+    """Blank a rectangle (value 0, mid-grey) in the chosen images, in place (Zhong et al. 2020, random erasing).
+
+    Args:
+        chosen: of the whole batch, of which `x` is the part `own`.
+    """
     height, width = x.shape[2:]
-    area = random.uniform(0.02, 0.2, len(x)) * height * width
-    ratio = np.exp(random.uniform(np.log(0.4), np.log(2.5), len(x)))
+    area = random.uniform(0.02, 0.2, len(chosen)) * height * width
+    ratio = np.exp(random.uniform(np.log(0.4), np.log(2.5), len(chosen)))
     tall = np.minimum(np.sqrt(area * ratio), height).astype(int)
     wide = np.minimum(np.sqrt(area / ratio), width).astype(int)
-    corner = random.random((len(x), 2))
-    for row in np.flatnonzero(chosen):
+    corner = random.random((len(chosen), 2))[own]
+    tall, wide = tall[own], wide[own]
+    for row in np.flatnonzero(chosen[own]):
         top = int(corner[row, 0] * (height - tall[row] + 1))
         left = int(corner[row, 1] * (width - wide[row] + 1))
         x[row, :, top : top + tall[row], left : left + wide[row]] = 0

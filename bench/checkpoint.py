@@ -5,7 +5,7 @@ import io
 import json
 import pickle
 import re
-import uuid
+import secrets
 from dataclasses import asdict
 from typing import Any
 
@@ -31,7 +31,7 @@ class Checkpoints:
         attempts = [int(found[1]) for path in self._paths() if (found := _NAME.search(path))]
         self.attempt = 1 + max(attempts, default=0)
         # Of its own: an older attempt may write on under the same number, where neither had saved yet.
-        self._part = f"{self.folder}/checkpoint-{self.attempt}.{uuid.uuid4().hex[:8]}.part"
+        self._part = f"{self.folder}/checkpoint-{self.attempt}.{secrets.token_hex(4)}.part"
         for left in self._paths(_PART):
             with contextlib.suppress(FileNotFoundError):
                 self.files.rm_file(left)

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import settings
+from bench import _cli_cluster, _cli_reports, settings
+from bench._cli_cluster import StudyArgument
 from bench._cli_prepare import data_app
 from bench._command import (
     DataOption,
@@ -22,7 +23,7 @@ from bench._command import (
     protocol_spec,
     use,
 )
-from bench.errors import RequestError, StudyIncomplete, TrialFailed, Unreachable
+from bench.errors import ProcessLost, RequestError, StudyIncomplete, TrialFailed, Unreachable
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 
@@ -34,11 +35,11 @@ app = typer.Typer(
     help="Which face-recognition loss is better, on this data, at this budget, and is the difference real?",
 )
 app.add_typer(data_app, name="data")
+app.command()(_cli_reports.compare)
 
 OverlapOption = Annotated[bool, typer.Option("--allow-overlap", help="score although training and test share people")]
 AddressOption = Annotated[str, typer.Option(help="local (starts Ray), inline (no Ray), or a Ray cluster's address")]
 SlotsOption = Annotated[int | None, typer.Option(min=1, help="at most so many trials at once")]
-StudyArgument = Annotated[str, typer.Argument(help="a yaml file, or the name of a shipped study")]
 
 
 @app.command()
@@ -84,6 +85,7 @@ def train(
     protocol: Annotated[list[str] | None, typer.Option(help="score this embedded protocol, may be repeated")] = None,
     data: DataOption = None,
     allow_overlap: OverlapOption = False,
+    processes: Annotated[int, typer.Option(min=1, help="data-parallel, one GPU each")] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Train one network and score it. `--set` reaches every field of a trial, e.g. `--set loss_options.margin=0.2`."""
@@ -92,7 +94,7 @@ def train(
 
     fields = {"loss": loss, "backbone": backbone, "epochs": epochs, "seed": seed, "allow_overlap": allow_overlap}
     trial = single.trial(fields, dataset, settings.parse(set_), protocol or [])
-    record = single.train(trial, quiet=as_json)
+    record = single.train(trial, quiet=as_json, processes=processes)
     if as_json:
         print_json({"id": trial.id, "folder": str(record.folder), "metrics": record.metrics, "scores": record.scores})
 
@@ -133,19 +135,8 @@ def report(
     typer.echo(reports.write(folder))
 
 
-@app.command()
-def status(study: Annotated[str, typer.Argument(help="the study's name")], as_json: JsonOption = False) -> None:
-    """The trials of a study and where each stands."""
-    import sweeps
-
-    _study_folder(study)
-    answer = sweeps.status(study)
-    if as_json:
-        return print_json(answer)
-    for trial in answer["trials"]:
-        where = f"{trial['stage']:8} {trial['state']:9} {trial['backbone']}/{trial['label']} seed {trial['seed']}"
-        typer.echo(f"{trial['id']}  {where}")
-    return None
+for _command in (_cli_cluster.submit, _cli_cluster.status, _cli_cluster.stop):
+    app.command()(_command)
 
 
 @app.command()
@@ -195,7 +186,7 @@ def main() -> None:
         code = app(standalone_mode=False)
     except RequestError as error:
         sys.exit(_say(error, 2))
-    except (TrialFailed, Unreachable) as error:
+    except (ProcessLost, TrialFailed, Unreachable) as error:
         sys.exit(_say(error, 1))
     except BrokenPipeError:
         sys.stdout = None  # the reader went away (`facebench list | head`)

@@ -41,15 +41,18 @@ class Device:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-def choose(precision: str) -> Device:
+def choose(precision: str, number: int | None = None) -> Device:
     """The accelerator where there is one, else the CPU; with `auto`, bf16 where the hardware multiplies in it.
+
+    Args:
+        number: which of several accelerators; None: the current one.
 
     Raises:
         RequestError: an unknown precision.
     """
     if precision not in PRECISIONS:
         raise RequestError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda", number) if torch.cuda.is_available() else torch.device("cpu")
     if precision != "auto":
         return Device(device, precision == "bf16")
     if device.type == "cuda":

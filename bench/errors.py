@@ -11,6 +11,10 @@ class TrialFailed(RuntimeError):
     """The work failed (a non-finite loss, say): the step and the cause. Exit code 1; a sweep goes on without it."""
 
 
+class ProcessLost(RuntimeError):
+    """One of a trial's processes is gone (killed, say): nothing is wrong with the trial. Exit code 1; it can go on."""
+
+
 class Unreachable(RuntimeError):
     """What was to be fetched did not come, or came damaged: no network, a silent server, a wrong checksum. Exit code 1."""
 
@@ -21,3 +25,7 @@ class StudyIncomplete(TrialFailed):
     def __init__(self, message: str, folder: Path):
         super().__init__(message)
         self.folder = folder
+
+
+class StudyStopped(StudyIncomplete):
+    """A study stopped of itself (its budget is spent, or trial after trial fails alike) and can be gone on with. Exit code 1."""

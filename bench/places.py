@@ -5,6 +5,8 @@ from pathlib import Path
 
 from bench.errors import RequestError
 
+VARIABLES = ("FACEBENCH_RUNS", "FACEBENCH_DATA", "FACEBENCH_CACHE")  # what workers on other machines must be told
+
 
 def runs() -> Path:
     """The folder that holds everything a command writes: `$FACEBENCH_RUNS`, else `runs/` here."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
-
 _CANONICAL = json.JSONEncoder(sort_keys=True, default=dict)
 
 
@@ -71,6 +70,8 @@ class Trial:
             Development figures, after every epoch, are always by cosine.
         keep: what is kept with the scores: `features` (embeddings of training and closed-set test images, class weights,
             centres), `embeddings` (those of the training images and of every protocol, as they were scored).
+        shard_classes: whether a trial of several processes shares the class weights out among them (losses.Sharded).
+        sample_classes: the share of the classes that a training step looks at (Partial FC); 1: all.
     """
 
     study: str = "single"
@@ -111,6 +112,8 @@ class Trial:
     scorer: str = "cosine"
     scorer_options: Options = Options()
     keep: tuple[str, ...] = ()
+    shard_classes: bool = False
+    sample_classes: float = 1.0
 
     @property
     def name(self) -> str:
@@ -162,6 +165,8 @@ _LATER = (
     "scorer",
     "scorer_options",
     "keep",
+    "shard_classes",
+    "sample_classes",
 )
 _USUAL = {name: value for name, value in Trial().plain().items() if name in _LATER}
 
@@ -184,7 +189,8 @@ class Result:
         metrics: all final figures, flat (`dev/...` and `protocol/...`).
         scores: per protocol the plain form of its `Scores` without raw arrays, with `hash`, `spec` and `overlap`.
         raw: array name -> array, `protocol/what` (per-pair scores ...).
-        cost: `train_seconds`, `images_per_second`, `peak_memory_mb`, `parameters`, `epochs`, `device`.
+        cost: `train_seconds`, `images_per_second`, `peak_memory_mb`, `parameters`, `epochs`, `device`, `precision`, and
+            of a trial that trained, how many `processes` did (memory and device are those of the first).
         provenance: versions, git commit and dirty flag, data fingerprint, skipped images.
     """
 

@@ -45,6 +45,41 @@ def _spread(answer: Mapping[str, Any], name: str) -> str:
     return f"\N{PLUS-MINUS SIGN} {metrics[f'{name}_se']:.4f}" if f"{name}_se" in metrics else ""
 
 
+def comparison(found: Any) -> None:
+    """Print two networks on one protocol (`reports.comparisons`), in percent points; the declared figure first."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)
+    for name, who in (("A", found.a), ("B", found.b)):
+        console.print(f"{name}: {who}", markup=False, highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for column in (found.protocol, "A %", "B %", "B - A, points", "95 %", "p", "B is", ""):
+        table.add_column(column, justify="left" if column in (found.protocol, "B is", "") else "right", no_wrap=True)
+    table.columns[-1].no_wrap = False
+    for place, line in enumerate(found.lines):
+        figures = (f"{100 * value:{sign}.2f}" for value, sign in ((line.a, ""), (line.b, ""), (line.difference, "+")))
+        between = f"{100 * line.low:+.2f} to {100 * line.high:+.2f}"
+        said = f"over {line.over}" + (f"; {line.mark}" if line.mark else "")
+        name = line.metric.partition("/")[2] + (" (declared)" if place == 0 else "")
+        table.add_row(name, *figures, between, f"{line.p:.3g}", line.verdict, escape(said))
+    console.print(table)
+    for one in found.decisions:
+        console.print(
+            f"McNemar, {one.pairs}: A alone right on {one.only_a}, B alone on {one.only_b} of {one.count:,} pairs, "
+            f"p {one.p:.3g} (exact; it takes pairs that share people for independent)",
+            highlight=False,
+            markup=False,
+        )
+    console.print(
+        "These two networks, not these two losses; one figure is declared, p of the others is not corrected for their number.",
+        style="dim",
+    )
+
+
 def findings(found: list) -> None:
     """Print what the doctor found."""
     from rich.console import Console

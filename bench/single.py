@@ -9,6 +9,7 @@ from bench import ledger, places, record, scoring
 from bench.errors import RequestError, TrialFailed
 from bench.plain import Options, Progress, Result, Trial
 from bench.record import Record
+from bench.scores import Scores
 
 STUDY = "single"  # the folder in runs/ that trials by hand go to
 
@@ -46,10 +47,14 @@ def trial(given: Mapping[str, Any], dataset: str, settings: Mapping[str, Any], p
     return Trial.from_plain(values)
 
 
-def train(wanted: Trial, quiet: bool = False) -> Record:
+def train(wanted: Trial, quiet: bool = False, processes: int = 1) -> Record:
     """Run a trial here and now, printing its events; an interrupted one goes on from its checkpoint.
 
+    Args:
+        processes: how many train it together, see `bench.trial.run`.
+
     Raises:
+        ProcessLost: one of them is gone; the trial can go on.
         TrialFailed: the training diverged (it is recorded as failed).
     """
     from bench.trial import run  # brings torch
@@ -57,7 +62,7 @@ def train(wanted: Trial, quiet: bool = False) -> Record:
     folder = record.start(wanted, places.study_folder(STUDY))
     journal = record.Journal(folder)
     try:
-        for event in run(wanted, str(folder)):
+        for event in run(wanted, str(folder), processes):
             if isinstance(event, Result):
                 _enter(wanted, event)  # before the record: one look too many is better than one too few
                 record.finish(folder, "finished", result=event)
@@ -97,14 +102,21 @@ def evaluate(path: Path, spec: Mapping[str, Any], dev: Path | None = None, suffi
         if not np.isfinite(scores).all() or not np.isin(same, (0, 1)).all():
             raise RequestError(f"{dev} must hold finite scores, and 1 (one person) or 0 (two) as same")
         frozen = development.freeze(scores.astype(float), same.astype(bool), dev.name)
-    embeddings.check(path)  # before a protocol is read that may be long
-    allow = bool(spec.get("allow_missing"))
-    protocol, rows = embeddings.of_protocol(path, scoring.create(spec), allow, suffix)
-    answer = protocol.score(rows)
+    protocol, answer = score(path, spec, suffix)
     if frozen and not development.enter(answer, protocol, frozen):
         raise RequestError(f"{protocol.name} compares no pairs at a threshold: leave --development out")
     ledger.append("evaluate", path.name, protocol.name, protocol.hash, answer.metrics)
     return scoring.plain(answer, protocol, frozen=frozen)
+
+
+def score(path: Path, spec: Mapping[str, Any], suffix: str | None = None) -> tuple[Any, Scores]:
+    """The protocol, and its answer to anybody's embeddings; see `evaluate`. Whoever shows it enters it in the ledger."""
+    from bench import embeddings
+
+    embeddings.check(path)  # before a protocol is read that may be long
+    allow = bool(spec.get("allow_missing"))
+    protocol, rows = embeddings.of_protocol(path, scoring.create(spec), allow, suffix)
+    return protocol, protocol.score(rows)
 
 
 def _enter(wanted: Trial, result: Result) -> None:

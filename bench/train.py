@@ -13,6 +13,7 @@ from bench import batches
 from bench.augment import augmented
 from bench.device import Device
 from bench.errors import RequestError, TrialFailed
+from bench.parallel import Parallel
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "step", "constant")
@@ -75,13 +76,25 @@ class Fit:
 
     Everything random in an epoch is drawn from (seed, epoch), so a run that continues from a checkpoint needs no
     generator's state and draws what it would have drawn; `state` and `restore` carry the rest.
+
+    Args:
+        parallel: the processes that share the training, each with an equal `Fit` of its own; None: this one alone.
     """
 
-    def __init__(self, network: nn.Module, criterion: nn.Module, settings: Settings, device: Device):
+    def __init__(
+        self,
+        network: nn.Module,
+        criterion: nn.Module,
+        settings: Settings,
+        device: Device,
+        parallel: Parallel | None = None,
+    ):
+        self.parallel = parallel or Parallel()
         self.network = network.to(device.device).to(memory_format=torch.channels_last)
         self.criterion = criterion.to(device.device)
         self.settings = settings
         self.device = device
+        self.parallel.share(self.network, device.device)
         self.optimizer = _optimizer(settings, [network, criterion])
         self.epoch = 0
         self.step = 0
@@ -108,9 +121,11 @@ class Fit:
             torch.manual_seed(int(random.integers(2**63)))  # dropout and the like
             for rows in map(np.sort, chosen):
                 rate = learning_rate(self.settings, self.step, total)
-                x = augmented(images[rows], self.settings.augment, random)
+                part = self.parallel.rows(len(rows))
+                x = augmented(images[rows[part]], self.settings.augment, random, len(rows), part.start)
                 losses.append(self._one_step(x, torch.from_numpy(labels[rows]), rate))
         self.epoch += 1
+        self.parallel.agree(self.criterion, self.optimizer)
         self._check_weights()
         self.seconds += time.monotonic() - begun
         found = {"train/loss": torch.stack(losses).double().mean().item(), "train/learning_rate": rate}
@@ -125,12 +140,13 @@ class Fit:
                 )
 
     def _one_step(self, x: torch.Tensor, labels: torch.Tensor, rate: float) -> torch.Tensor:
+        """One step on this process's images of a batch; the labels, and the loss, are those of the whole batch."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         x = x.to(self.device.device, memory_format=torch.channels_last)
         with self.device.autocast():
-            embeddings = self.network(x)
-        loss = self.criterion(embeddings, labels.to(self.device.device))
+            embeddings = self.parallel.forward(self.network, x, len(labels))
+        loss = self.criterion(self.parallel.gather(embeddings), labels.to(self.device.device))
         if not torch.isfinite(loss):
             raise TrialFailed(
                 f"the loss is {loss.item()} at step {self.step + 1} (epoch {self.epoch + 1}, learning rate {rate:.4g}): "
@@ -138,16 +154,20 @@ class Fit:
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self.optimizer.step()
+        if hasattr(self.criterion, "step"):  # of its rows, only those that took part move
+            self.criterion.step(self.optimizer)
+        else:
+            self.optimizer.step()
         self.step += 1
         return loss.detach()
 
     def state(self) -> dict:
-        """All that the rest of the run depends on, as a CPU-loadable dictionary."""
+        """All that the rest of the run depends on, as a CPU-loadable dictionary; of several processes in the first."""
+        criterion, optimizer = self.parallel.joined(self.criterion, self.optimizer)
         return {
             "network": self.network.state_dict(),
-            "criterion": self.criterion.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "criterion": criterion,
+            "optimizer": optimizer,
             "epoch": self.epoch,
             "step": self.step,
             "seconds": self.seconds,

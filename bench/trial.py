@@ -4,8 +4,8 @@ A plain generator of events: it knows no Ray, no Optuna, no MLflow.
 """
 
 import time
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,61 +19,95 @@ from bench.checkpoint import Checkpoints
 from bench.embed import FLIPS, embed
 from bench.errors import RequestError
 from bench.material import Material
+from bench.parallel import Parallel
 from bench.plain import Options, Progress, Result, Trial
 from bench.train import Fit, Settings, fit
 
 __all__ = ["Options", "Progress", "Result", "Trial", "run"]
 
 
-def run(trial: Trial, folder: str | None = None) -> Iterator[Progress | Result]:
+def run(trial: Trial, folder: str | None = None, processes: int = 1) -> Iterator[Progress | Result]:
     """Train, embed and score one trial: a `Progress` after each epoch, then one `Result`.
 
     Args:
         folder: a local path or fsspec URL for the checkpoints. Where it holds some, their events come first again and the
             training goes on from the last one, bit for bit as if it had never stopped.
+        processes: how many train it together, on as many GPUs where there are any (`bench.processes`); the numbers are
+            those of one but for rounding (and what `bench.whole_batch` says), and any number may go on from a checkpoint.
 
     Raises:
         RequestError: the trial asks for what does not exist or must not be (shared people between training and test).
         TrialFailed: the training diverged.
+        ProcessLost: one of several processes died.
     """
-    begun = time.monotonic()
+    if processes < 1:
+        raise RequestError(f"a trial takes at least 1 process, got {processes}")
     _check(trial)
+    if processes == 1:
+        yield from steps(trial, folder, Parallel())
+        return
+    from bench import processes as crew
+
+    yield from crew.run(trial, folder, processes)
+
+
+def steps(trial: Trial, folder: str | None, parallel: Parallel) -> Iterator[Progress | Result | None]:
+    """`run` in one of the processes that share a trial. All yield in step, the first one the result too, the others None."""
+    begun = time.monotonic()
     asked = {f.name: getattr(trial, f.name) for f in fields(Settings)}
     asked |= {"augment": augment.check(trial.augment), "images_per_identity": images_per_identity(trial)}
     settings = Settings(**asked)
-    where = device.choose(trial.precision)
+    where = device.choose(trial.precision, parallel.rank if parallel.size > 1 else None)
     where.forget_peak()
     network, drawn = _network(trial)
-    data = material.load(trial)
+    data = _loaded(trial, parallel)
     labels = data.train_labels
     examination.check_material(trial, data)
     batches.check(labels, trial.batch_size, settings.images_per_identity)
     total = batches.steps_per_epoch(len(data.train), trial.batch_size) * trial.epochs
-    work = Fit(network, _criterion(trial, data.classes, total, drawn), settings, where)
-    develop = _Development(data, trial, where)
+    parallel.join()
+    criterion = _criterion(trial, data.classes, total, drawn, parallel)
+    work = Fit(network, criterion, settings, where, parallel)
+    develop = _Development(data, trial, where) if parallel.rank == 0 else lambda network: {}
 
-    saved, key = Checkpoints(folder) if folder else None, data.key
+    saved, key = Checkpoints(folder) if folder and parallel.rank == 0 else None, data.key
     past: list[Progress] = []
-    if saved and (found := saved.latest()):
+    found = saved.latest() if saved else None
+    if found and found[0]["data"] != key:
+        raise RequestError(
+            f"the checkpoints in {folder} were trained on other images than those that the trial's data hold now: "
+            "delete that folder, or restore the data"
+        )
+    if found := parallel.handed_out(found, work.criterion, work.optimizer):
         state, past = found
-        if state["data"] != key:
-            raise RequestError(
-                f"the checkpoints in {folder} were trained on other images than those that the trial's data hold now: "
-                "delete that folder, or restore the data"
-            )
         work.restore(state)
         yield from past
     before = past[-1].seconds if past else 0.0
     images = data.pixels.array[data.train]
     for step, epoch, metrics in fit(work, images, labels, develop):
         past.append(Progress(step, epoch, metrics, before + time.monotonic() - begun))
+        state = work.state() if folder else {}  # of shared class weights, all have to give their rows
         if saved:
-            saved.save(work.state() | {"data": key}, past)
+            saved.save(state | {"data": key}, past)
         yield past[-1]
-    yield _result(trial, data, work, past, develop)
+    if trial.shard_classes and parallel.size > 1 and (len(data.closed) or "features" in trial.keep):
+        work.criterion = _whole_criterion(trial, data.classes, drawn, work)
+    yield _result(trial, data, work, past, develop) if parallel.rank == 0 else None
 
 
-def _result(trial: Trial, data: Material, work: Fit, past: list[Progress], develop: "_Development") -> Result:
+def _loaded(trial: Trial, parallel: Parallel) -> Material:
+    """The trial's images: the first process decodes them, and it alone needs those of the protocols."""
+    if parallel.rank == 0:
+        data = material.load(trial)
+        parallel.meet()
+        return data
+    parallel.meet()
+    return material.load(replace(trial, protocols=()))
+
+
+def _result(
+    trial: Trial, data: Material, work: Fit, past: list[Progress], develop: Callable[[nn.Module], dict[str, float]]
+) -> Result:
     metrics = dict(past[-1].metrics) if past else develop(work.network)
     found = examination.Examination(trial, data, work)
     per_epoch = batches.steps_per_epoch(len(data.train), trial.batch_size) * min(trial.batch_size, len(data.train))
@@ -84,6 +118,7 @@ def _result(trial: Trial, data: Material, work: Fit, past: list[Progress], devel
         "parameters": sum(p.numel() for p in work.network.parameters()),
         "epochs": len(past),
         "device": work.device.name,
+        "processes": work.parallel.size,
         "precision": "bf16" if work.device.bf16 else "float32",
     }
     skipped = [f"{bad.name}: {bad.reason}" for bad in data.pixels.unreadable]
@@ -133,7 +168,29 @@ def _check(trial: Trial) -> None:
         raise RequestError(
             f"closed_every is 0 (no test) or at least 2 (every image is no test), got {trial.closed_every}"
         )
+    if not 0 < trial.sample_classes <= 1:
+        raise RequestError(
+            f"sample_classes is a share of the classes, 0 < sample_classes <= 1, got {trial.sample_classes}"
+        )
+    if sharded(trial) and trial.supervise:
+        raise RequestError("shard_classes and sample_classes do not go with supervise: leave one of them out")
     examination.check(trial)
+
+
+def sharded(trial: Trial) -> bool:
+    """Whether the trial shares out its classes, or samples them.
+
+    Raises:
+        RequestError: its loss is no softmax over class weights, or there is no such loss.
+    """
+    asked = trial.shard_classes or trial.sample_classes < 1
+    try:
+        if asked and not losses.shardable(trial.loss):
+            takes = ", ".join(name for name in losses.names() if losses.shardable(name))
+            raise RequestError(f"shard_classes and sample_classes take a loss of {takes}, got {trial.loss!r}")
+    except ValueError as error:
+        raise RequestError(str(error)) from error
+    return asked
 
 
 def images_per_identity(trial: Trial) -> int:
@@ -166,7 +223,7 @@ def _network(trial: Trial) -> tuple[nn.Module, torch.Tensor]:
         return network, torch.get_rng_state()
 
 
-def _criterion(trial: Trial, classes: int, total_steps: int, drawn: torch.Tensor) -> nn.Module:
+def _criterion(trial: Trial, classes: int, total_steps: int, drawn: torch.Tensor, parallel: Parallel) -> nn.Module:
     """The loss; where several layers of the network are supervised, one of it for each."""
     options = loss_options(trial, total_steps)
     with torch.random.fork_rng():
@@ -174,7 +231,23 @@ def _criterion(trial: Trial, classes: int, total_steps: int, drawn: torch.Tensor
         made = [
             losses.create(trial.loss, classes, trial.embedding_dim, **options) for _ in range(1 + len(trial.supervise))
         ]
+    if sharded(trial):
+        group = losses.Group(parallel.rank, parallel.size) if trial.shard_classes else losses.Group()
+        try:
+            return losses.Sharded(made[0], classes, group, share=trial.sample_classes, seed=trial.seed)
+        except ValueError as error:
+            raise RequestError(str(error)) from error
     return made[0] if len(made) == 1 else losses.Layered(made)
+
+
+def _whole_criterion(trial: Trial, classes: int, drawn: torch.Tensor, work: Fit) -> nn.Module:
+    """In the first process the criterion with all class weights, for the examination that asks for them."""
+    state = work.state()["criterion"]
+    if work.parallel.rank:
+        return work.criterion
+    whole = _criterion(trial, classes, 1, drawn, Parallel())
+    whole.load_state_dict(state)
+    return whole.to(work.device.device)
 
 
 def loss_options(trial: Trial, total_steps: int) -> dict[str, Any]:

@@ -4,6 +4,9 @@
     criterion = losses.create("lmcl", num_classes=1000, embedding_dim=512, margin=0.35)
     loss = criterion(embeddings, labels)                # (B, D) float, (B,) int64 -> scalar
 
+In several processes each computes the loss on the embeddings of all: see `losses.Group`. `losses.Sharded` shares very many
+classes out among them, and may look at a random sample of the classes in each step (Partial FC).
+
 One file is one loss: one final class, and `SPACE`, its search ranges as plain data. `IMAGES_PER_IDENTITY = K`, where a file
 has it, says that the loss needs batches of K images of each identity. Any classification loss (one with class weights)
 takes the center term too: `losses.create("lmcl+center", 1000, 512, margin=0.35, center_weight=0.003)`.
@@ -22,7 +25,13 @@ if TYPE_CHECKING:
 ALIASES = {"cosface": "lmcl", "normface": "nsl", "sphereface": "asoftmax"}
 _GIVEN = ("num_classes", "embedding_dim")
 _TERMS = ("center",)  # what can be added to a classification loss
-_ELSEWHERE = {"Layered": "_layered", "scale_lower_bound": "_bounds", "margin_upper_bound": "_bounds"}
+_ELSEWHERE = {
+    "Group": "_group",
+    "Layered": "_layered",
+    "Sharded": "_sharded",
+    "scale_lower_bound": "_bounds",
+    "margin_upper_bound": "_bounds",
+}
 
 
 def names() -> list[str]:
@@ -71,6 +80,12 @@ def space(name: str) -> dict[str, tuple[str, float, float]]:
 def images_per_identity(name: str) -> int:
     """How many images of each identity a batch of this loss must hold (1: any batch will do)."""
     return getattr(_parts(name)[0], "IMAGES_PER_IDENTITY", 1)
+
+
+def shardable(name: str) -> bool:
+    """Whether `losses.Sharded` takes the loss: a softmax over class weights, and no centres beside it."""
+    module, term = _parts(name)
+    return not term and getattr(_class(module), "SHARDABLE", False)
 
 
 def canonical(name: str) -> str:

@@ -16,8 +16,7 @@ class CenterTerm(nn.Module):
     after each training call:  c_j <- c_j - alpha  sum_i [y_i = j] (c_j - x_i) / (1 + sum_i [y_i = j])
 
     The embeddings' gradient (eq. 3) uses the centres as they were before the call. A class that is absent stays as it is.
-    Where `torch.distributed` is initialised, the sums of eq. 4 run over the batches of all processes, so that centres that
-    started equal (one seed, or one `state_dict`) stay equal; every process must make the same training calls.
+    In several processes each computes the term on the embeddings of all (`losses.Group`): centres that started equal stay so.
 
     Args:
         center_rate: alpha in [0, 1].
@@ -58,7 +57,4 @@ class CenterTerm(nn.Module):
         apart = self.centers[labels] - embeddings.to(self.centers.dtype)  # c_j - x_i
         total = torch.zeros_like(self.centers).index_add_(0, labels, apart)
         count = torch.bincount(labels, minlength=len(self.centers)).to(total.dtype)
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.all_reduce(total)
-            torch.distributed.all_reduce(count)
         self.centers -= self.center_rate * total / (1 + count)[:, None]

@@ -6,8 +6,10 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
+from losses._classes import Places
 
-def batch(embeddings: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
+
+def batch(embeddings: Tensor, labels: Tensor | Places, rows: Tensor) -> Tensor:
     """The embeddings in the precision of the computation (see `precise`).
 
     Args:
@@ -16,6 +18,8 @@ def batch(embeddings: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
     Raises:
         ValueError: `embeddings` is not (B, D) with the loss's D, `labels` is not (B,) int64, or a label is none of 0..C-1.
     """
+    if not isinstance(labels, Tensor):
+        return precise(embeddings)  # `losses.Sharded` saw the labels
     return sized(embeddings, labels, *rows.shape)
 
 

@@ -20,8 +20,7 @@ class Margin(nn.Module):
     """The margin m of the contrastive loss: fixed, or re-set to tell the recent pairs apart best (DeepID2).
 
     With `adapt`, after every `window` pairs seen in training m becomes the distance with the least verification error on the
-    last `window` pairs. It stays where no distance does better than a guess. The pairs are in `state_dict`. Of several
-    processes each looks at its own pairs: their margins are not kept equal.
+    last `window` pairs. It stays where no distance does better than a guess. The pairs are in `state_dict`.
     """
 
     value: Tensor

@@ -7,22 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from losses import _checks
+from losses._classes import cross_entropy, own, with_own
 from losses._weights import class_weights
 
 
 def cosines(x: Tensor, weight: Tensor) -> Tensor:
     """(B, D), (C, D) -> (B, C) cosines in the precision of `x`; both are normalised inside the graph."""
     return F.linear(F.normalize(x), F.normalize(weight.to(x.dtype)))
-
-
-def own(values: Tensor, labels: Tensor) -> Tensor:
-    """(B, C), (B,) -> (B,): each row's entry at its own class."""
-    return values.gather(1, labels[:, None]).squeeze(1)
-
-
-def with_own(values: Tensor, labels: Tensor, replaced: Tensor) -> Tensor:
-    """(B, C) with each row's entry at its own class replaced by (B,)."""
-    return values.scatter(1, labels[:, None], replaced[:, None].to(values.dtype))
 
 
 class MarginSoftmax(nn.Module):
@@ -33,6 +24,8 @@ class MarginSoftmax(nn.Module):
     Weights are L2-normalised inside the graph, and so are embeddings (Wang et al. 2018, Sec. 3.1) unless
     `normalize_features` is off: then s is the embedding's own length ||x_i||. There is no bias, and `scale` is not learned.
     """
+
+    SHARDABLE = True
 
     def __init__(self, num_classes: int, embedding_dim: int, scale: float, normalize_features: bool = True):
         super().__init__()
@@ -59,7 +52,7 @@ class MarginSoftmax(nn.Module):
         x = _checks.batch(embeddings, labels, self.weight)
         cosine = cosines(x, self.weight)
         marked = with_own(cosine, labels, self.target(own(cosine, labels)))
-        loss = F.cross_entropy(self._lengths(x) * marked, labels)
+        loss = cross_entropy(self._lengths(x) * marked, labels)
         if self.training:
             self.advance()
         return loss

@@ -6,18 +6,11 @@ from torch import Tensor
 
 @torch.no_grad()
 def moments(values: Tensor) -> tuple[Tensor, Tensor]:
-    """(B,) -> the mean, and the standard deviation over B - 1 (NaN for a single value); scalars in float64.
-
-    Where `torch.distributed` is initialised, they are those of the batches of all processes: what follows them by a
-    rate stays equal everywhere.
-    """
+    """(B,) -> the mean, and the standard deviation over B - 1 (NaN for a single value); scalars in float64."""
     values = values.detach().double()
-    sums = torch.stack([torch.ones_like(values).sum(), values.sum(), values.square().sum()])
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.all_reduce(sums)
-    count, total, squares = sums
-    mean = total / count
-    return mean, ((squares - count * mean.square()).clamp(min=0) / (count - 1)).sqrt()
+    count, mean = len(values), values.mean()
+    variance = (values.square().sum() - count * mean.square()).clamp(min=0) / torch.tensor(count - 1.0).to(values)
+    return mean, variance.sqrt()
 
 
 @torch.no_grad()

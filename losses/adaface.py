@@ -3,12 +3,12 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from losses import _checks
 from losses._angles import angle
-from losses._margin import cosines, own, with_own
+from losses._classes import cross_entropy, own, with_own
+from losses._margin import cosines
 from losses._moments import follow, moments
 from losses._weights import class_weights
 
@@ -26,7 +26,7 @@ class AdaFace(nn.Module):
     q = -1 (poor images) is `ArcFace`, q = 0 `LMCL`, q = 1 a negative angular with twice the additive margin. Lengths are
     clamped to [0.001, 100] and, as in the paper, constants in the gradient (`DETACHED`); theta - m q is clipped to
     [0, pi]. mu and sigma are buffers that start at 20 and 100, as in the released code, and the loss uses them as they
-    were before the call. In several processes they follow the batches of all. A batch of one leaves sigma as it is.
+    were before the call. A batch of one leaves sigma as it is.
     Departures: rate 0.01 as in the released training (`t_alpha`), where the paper names a momentum of 0.99. The
     released code moves mu and sigma before it computes the loss, holds all cosines within +-0.999 and angles 0.001 off
     0 and pi (here only the clamp of `losses/_angles.py` on the own class), and a batch of one makes its sigma NaN.
@@ -37,6 +37,8 @@ class AdaFace(nn.Module):
         concentration: h >= 0: how far a deviation of one sigma moves q.
         statistics_rate: the share of the new batch in mu and sigma, in [0, 1].
     """
+
+    SHARDABLE = True
 
     mean: Tensor
     deviation: Tensor
@@ -81,7 +83,7 @@ class AdaFace(nn.Module):
         cosine = cosines(x, self.weight)
         shift = self.margin * self.quality(lengths)
         target = (angle(own(cosine, labels)) - shift).clamp(0, math.pi).cos() - shift - self.margin
-        loss = F.cross_entropy(self.scale * with_own(cosine, labels, target), labels)
+        loss = cross_entropy(self.scale * with_own(cosine, labels, target), labels)
         if self.training:
             mean, deviation = moments(lengths)
             follow(self.mean, mean, self.statistics_rate)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from losses import _checks
 from losses._angles import psi, psi_slope
 from losses._annealing import Annealing
-from losses._margin import own, with_own
+from losses._classes import cross_entropy, own, rows, with_own
 from losses._weights import class_weights
 
 SPACE = {"annealing_base": ("log", 10.0, 1000.0), "annealing_floor": ("log", 0.5, 50.0)}
@@ -32,6 +32,8 @@ class ASoftmax(nn.Module):
         annealing_base, annealing_rate, annealing_power, annealing_floor: lambda's base, gamma, power and lambda_min.
         gradient_rescaling: the released code's backward ("we did not strictly follow the equations"), see `_rescaled`.
     """
+
+    SHARDABLE = True
 
     def __init__(
         self,
@@ -68,9 +70,9 @@ class ASoftmax(nn.Module):
         x = self._sized(_checks.batch(embeddings, labels, self.weight))
         weight = F.normalize(self.weight.to(x.dtype))
         plain = F.linear(x, weight)
-        marked = (_rescaled if self.gradient_rescaling else _true)(x, weight[labels], self.margin)
+        marked = (_rescaled if self.gradient_rescaling else _true)(x, rows(weight, labels), self.margin)
         target = self.annealing(own(plain, labels), marked)
-        loss = F.cross_entropy(with_own(plain, labels, target), labels)
+        loss = cross_entropy(with_own(plain, labels, target), labels)
         if self.training:
             self.annealing.advance()
         return loss

@@ -1,10 +1,10 @@
 """Circle loss with class-level labels."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from losses import _checks
-from losses._margin import cosines, own, with_own
+from losses._classes import cross_entropy, own, with_own
+from losses._margin import cosines
 from losses._weights import class_weights
 
 SPACE = {"scale": ("log", 32.0, 512.0), "margin": ("linear", 0.05, 0.5)}
@@ -31,6 +31,8 @@ class Circle(nn.Module):
         margin: m in [0, 1], in units of the cosine: the loss wants cos_y > 1 - m and cos_j < m.
     """
 
+    SHARDABLE = True
+
     def __init__(self, num_classes: int, embedding_dim: int, *, scale: float = 256.0, margin: float = 0.25):
         super().__init__()
         _checks.above("scale", scale, 0)
@@ -49,4 +51,4 @@ class Circle(nn.Module):
         within = own(cosine, labels)
         others = (cosine.detach() + self.margin).relu() * (cosine - self.margin)
         target = (1 + self.margin - within.detach()).relu() * (within - 1 + self.margin)
-        return F.cross_entropy(self.scale * with_own(others, labels, target), labels)
+        return cross_entropy(self.scale * with_own(others, labels, target), labels)

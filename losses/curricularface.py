@@ -3,12 +3,12 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from losses import _checks
 from losses._angular import added
-from losses._margin import cosines, own, with_own
+from losses._classes import cross_entropy, own, with_own
+from losses._margin import cosines
 from losses._moments import follow, moments
 from losses._weights import class_weights
 
@@ -23,8 +23,8 @@ class CurricularFace(nn.Module):
     N(t, cos_j) = cos_j if T(cos_y) >= cos_j, else cos_j (t + cos_j)
     after each training call:  t <- (1 - rate) t + rate mean_i cos_{y_i},  from t = 0
 
-    t is a buffer: no gradient reaches it, and the loss uses it as it was before the call. In several processes it
-    follows the mean over all of them. Where theta + m exceeds pi, T is cos(theta) - m sin(m), as in `ArcFace`.
+    t is a buffer: no gradient reaches it, and the loss uses it as it was before the call. Where
+    theta + m exceeds pi, T is cos(theta) - m sin(m), as in `ArcFace`.
     Departure from the paper: its formula gives the new batch the weight alpha = 0.99, the released code 0.01, which is
     the default here. Departures from the released code: it moves t before it computes the loss, and it tells hard
     negatives by cos(theta + m) even where T is something else.
@@ -34,6 +34,8 @@ class CurricularFace(nn.Module):
         margin: m in radians, 0 to pi/2.
         curriculum_rate: the share of the new batch in t, in [0, 1].
     """
+
+    SHARDABLE = True
 
     curriculum: Tensor
 
@@ -67,7 +69,7 @@ class CurricularFace(nn.Module):
         target = added(within, self.margin)
         hard = cosine * (self.curriculum.to(cosine.dtype) + cosine)
         others = torch.where(cosine > target[:, None], hard, cosine)
-        loss = F.cross_entropy(self.scale * with_own(others, labels, target), labels)
+        loss = cross_entropy(self.scale * with_own(others, labels, target), labels)
         if self.training:
             follow(self.curriculum, moments(within)[0], self.curriculum_rate)
         return loss

@@ -41,6 +41,7 @@ class LMCL(MarginSoftmax):
     ):
         super().__init__(num_classes, embedding_dim, scale, normalize_features)
         _checks.at_least("margin", margin, 0)
+        self.num_classes = num_classes  # of all processes, should they share the class weights
         self.margin = margin
         self.ramp = Ramp(margin_warmup_steps)
         self._warned = False
@@ -52,7 +53,6 @@ class LMCL(MarginSoftmax):
         self.ramp.advance()
         if not self._warned:
             self._warned = True
-            num_classes, embedding_dim = self.weight.shape
             scale = self.scale if self.normalize_features else None
-            if says := violation(num_classes, embedding_dim, self.margin, scale):
+            if says := violation(self.num_classes, self.weight.shape[1], self.margin, scale):
                 warnings.warn(f"lmcl: {says}", stacklevel=2)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from losses import _checks
 from losses._angles import psi
 from losses._annealing import Annealing
-from losses._margin import own, with_own
+from losses._classes import cross_entropy, own, rows, with_own
 from losses._weights import class_weights
 
 SPACE = {"annealing_base": ("log", 1.0, 1000.0), "annealing_rate": ("log", 2.5e-5, 2.5e-3)}
@@ -28,6 +28,8 @@ class LSoftmax(nn.Module):
         margin: m, one of 1, 2, 3, 4.
         annealing_base, annealing_rate, annealing_power, annealing_floor: lambda's base, gamma, power and lambda_min.
     """
+
+    SHARDABLE = True
 
     def __init__(
         self,
@@ -55,11 +57,11 @@ class LSoftmax(nn.Module):
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """(B, D) float, (B,) int64 -> scalar, the mean over the batch."""
         x = _checks.batch(embeddings, labels, self.weight)
-        plain, weight = self.logits(x), self.weight.to(x.dtype)[labels]
+        plain, weight = self.logits(x), rows(self.weight.to(x.dtype), labels)
         lengths = weight.norm(dim=1) * x.norm(dim=1)
         marked = lengths * psi(torch.cosine_similarity(x, weight), self.margin)
         target = self.annealing(own(plain, labels), marked)
-        loss = F.cross_entropy(with_own(plain, labels, target), labels)
+        loss = cross_entropy(with_own(plain, labels, target), labels)
         if self.training:
             self.annealing.advance()
         return loss

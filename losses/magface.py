@@ -2,12 +2,12 @@
 
 import math
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from losses import _checks
 from losses._angular import added
-from losses._margin import cosines, own, with_own
+from losses._classes import cross_entropy, own, with_own
+from losses._margin import cosines
 from losses._weights import class_weights
 
 SPACE = {"scale": ("log", 8.0, 128.0), "margin_high": ("linear", 0.5, 1.0), "length_weight": ("log", 1.0, 100.0)}
@@ -35,6 +35,8 @@ class MagFace(nn.Module):
         length_weight: lambda_g. From s K u_a^2 l_a^2 / (u_a^2 - l_a^2) on, with K the slope of m (22.6 with the defaults),
             there is one best length for each cosine, and it rises with it. 35 is the paper's, 20 the released code's.
     """
+
+    SHARDABLE = True
 
     def __init__(
         self,
@@ -80,5 +82,5 @@ class MagFace(nn.Module):
         length = x.norm(dim=1).clamp(*self.lengths)
         cosine = cosines(x, self.weight)
         target = added(own(cosine, labels), self.margin(length))
-        loss = F.cross_entropy(self.scale * with_own(cosine, labels, target), labels)
+        loss = cross_entropy(self.scale * with_own(cosine, labels, target), labels)
         return loss + self.length_weight * self.regularizer(length).mean()

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from losses import _checks
+from losses._classes import cross_entropy
 from losses._weights import class_weights
 
 SPACE: dict[str, tuple[str, float, float]] = {}  # nothing but the training's own learning rate and weight decay
@@ -21,6 +22,8 @@ class Softmax(nn.Module):
         bias: whether there is a b ("nearly no difference", Wen et al. 2016, Sec. 3.1).
     """
 
+    SHARDABLE = True
+
     def __init__(self, num_classes: int, embedding_dim: int, *, bias: bool = True):
         super().__init__()
         _checks.flag("bias", bias)
@@ -34,4 +37,4 @@ class Softmax(nn.Module):
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """(B, D) float, (B,) int64 -> scalar."""
-        return F.cross_entropy(self.logits(_checks.batch(embeddings, labels, self.weight)), labels)
+        return cross_entropy(self.logits(_checks.batch(embeddings, labels, self.weight)), labels)

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from losses import _checks
-from losses._margin import cosines, own, with_own
+from losses._classes import own, with_own
+from losses._margin import cosines
 from losses._weights import class_weights
 
 SPACE = {"scale": ("log", 8.0, 128.0), "margin": ("linear", 0.0, 0.6), "positive_weight": ("linear", 0.5, 0.95)}

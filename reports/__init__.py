@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reports._frame import curve_frame as curve_frame
     from reports._frame import frame as frame
+    from reports._given import comparisons as comparisons
     from reports._sections import known as known
     from reports._sections import names as names
     from reports._study import Study as Study
@@ -23,6 +24,7 @@ _HOME = {
     "write": "_write",
     "frame": "_frame",
     "curve_frame": "_frame",
+    "comparisons": "_given",
     "names": "_sections",
     "known": "_sections",
     "read": "_study",

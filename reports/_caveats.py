@@ -2,12 +2,12 @@
 
 from reports import _comparisons, _figures, _rows, _words
 from reports._study import Study
-from reports._tuning import epochs_by_loss
+from reports._tuning import epochs_by_loss, stopped_early
 
 
 def caveats(study: Study) -> list[str]:
     """One sentence for each thing that a sceptical reader would want to be told first."""
-    checks = (_unconfirmed, _unfinished, _lost, _diverged, _again, _budget, _overlap, _versions, _code)
+    checks = (_unconfirmed, _unfinished, _lost, _diverged, _again, _early, _budget, _overlap, _versions, _code)
     return [sentence for check in checks for sentence in check(study)]
 
 
@@ -63,6 +63,11 @@ def _budget(study: Study) -> list[str]:
         [f"{_rows.label(study, loss, backbone)} {count}" for (backbone, loss), count in spent.items()]
     )
     return [f"The searches did not cost the same number of training epochs: {each}."]
+
+
+def _early(study: Study) -> list[str]:
+    who = [_rows.label(study, loss, backbone) for backbone, loss in sorted(stopped_early(study))]
+    return [f"The search stopped early for {_words.listing(who)}: see Tuning."] if who else []
 
 
 def _overlap(study: Study) -> list[str]:

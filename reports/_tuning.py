@@ -1,6 +1,7 @@
 """What the searches did: their trials, epochs and development figures."""
 
 import math
+from collections.abc import Iterable
 
 from bench.record import Record
 from reports._study import Study
@@ -19,6 +20,18 @@ def searches(study: Study) -> dict[Key, list[Record]]:
 def epochs(record: Record) -> int:
     """The epochs that a trial trained, whatever became of it: one event an epoch."""
     return len(record.events)
+
+
+def seconds(records: Iterable[Record]) -> float:
+    """The time that trials trained, whatever became of them: to the end of each one's last epoch, loading included."""
+    return sum(record.events[-1].seconds for record in records if record.events)
+
+
+def stopped_early(study: Study) -> dict[Key, str]:
+    """(backbone, loss) -> why its search ended before its epochs were spent."""
+    cells = study.facts.get("cells", {})
+    cut = {place: cell["stopped_early"]["reason"] for place, cell in cells.items() if cell.get("stopped_early")}
+    return {(backbone, loss): why for (backbone, _, loss), why in ((k.rpartition("/"), v) for k, v in cut.items())}
 
 
 def epochs_by_loss(study: Study) -> dict[Key, int]:

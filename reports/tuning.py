@@ -24,7 +24,8 @@ def render(records: Study) -> Markup:
         return Markup("")
     if not searches:
         return html.paragraph("No tuning trials: every loss ran with the hyper-parameters it was given.")
-    return html.join([_settings(records), _budget(records, searches), _learning(records, searches)])
+    parts = [_settings(records), _budget(records, searches), _limits(records), _early(records, searches)]
+    return html.join([*parts, _learning(records, searches)])
 
 
 def _settings(study: Study) -> Markup:
@@ -39,7 +40,17 @@ def _settings(study: Study) -> Markup:
 
 
 def _budget(study: Study, searches: dict[_tuning.Key, list[Record]]) -> Markup:
-    titles = ("Trials", "Finished", "Pruned", "Failed", "Not done", "Epochs spent", "Epochs budgeted", "Best, %")
+    titles = (
+        "Trials",
+        "Finished",
+        "Pruned",
+        "Failed",
+        "Not done",
+        "Epochs spent",
+        "Epochs budgeted",
+        "Training time",
+        "Best, %",
+    )
     columns = [html.Column("Loss", "short"), *[html.Column(title) for title in titles]]
     columns += [html.Column("Finalist runs"), html.Column("Finalist epochs")]
     budget = study.settings("tune").get("budget_epochs")
@@ -56,16 +67,42 @@ def _budget(study: Study, searches: dict[_tuning.Key, list[Record]]) -> Markup:
                 *[html.Item(str(n), n) for n in (len(trials), *states, len(trials) - sum(states))],
                 html.Item(str(sum(map(_tuning.epochs, trials))), sum(map(_tuning.epochs, trials))),
                 _words.count(budget) if budget else _words.DASH,
+                html.Item(_words.duration(_tuning.seconds(trials)), _tuning.seconds(trials)),
                 html.Item(_words.percent(best), best) if best is not None else _words.DASH,
                 str(len(again)),
                 str(sum(map(_tuning.epochs, again))),
             ]
         )
     caption = (
-        "Budget: training epochs of the search of one loss, those of pruned and failed trials counted, equal for all. "
+        "Budget: training epochs of the search of one loss, those of pruned and failed trials counted, equal for all; "
+        "trials and time follow from it. "
         "The finalists are repeated on further development seeds: the best of many trials looks better than it is."
     )
     return html.table(columns, [body], caption=caption, sortable=True)
+
+
+def _limits(study: Study) -> Markup:
+    """The budget of the whole study, where it has one."""
+    asked = (study.facts.get("file") or {}).get("budget") or {}
+    used = study.facts.get("used", {})
+    of = {"trials": "trials", "hours": "hours", "gpu_hours": "GPU hours"}
+    said = [
+        f"{used.get(key, 0):.4g} of {asked[f'max_{key}']:g} {noun}"
+        for key, noun in of.items()
+        if asked.get(f"max_{key}") is not None
+    ]
+    return html.paragraph(f"Budget of the whole study, used: {_words.listing(said)}.") if said else Markup("")
+
+
+def _early(study: Study, searches: dict[_tuning.Key, list[Record]]) -> Markup:
+    """The searches that ended before their epochs were spent."""
+    budget = study.settings("tune").get("budget_epochs")
+    lines = [
+        f"The search of {_rows.label(study, loss, backbone)} stopped early, after "
+        f"{sum(map(_tuning.epochs, searches.get((backbone, loss), [])))} of {budget} epochs: {why}."
+        for (backbone, loss), why in sorted(_tuning.stopped_early(study).items())
+    ]
+    return html.join([html.paragraph(line) for line in lines])
 
 
 def _learning(study: Study, searches: dict[_tuning.Key, list[Record]]) -> Markup:

@@ -39,3 +39,16 @@ def status(study: str) -> dict[str, Any]:
     from sweeps.state import status
 
     return status(study)
+
+
+def overview() -> dict[str, Any]:
+    """`{"runs": folder, "studies": [...]}`: where all studies stand; see `sweeps.state.studies`."""
+    from bench import places
+    from sweeps.state import studies
+
+    return {"runs": str(places.runs()), "studies": studies()}
+
+
+def named(study: str) -> str:
+    """The name of a study that is given as a yaml file, as the name of a shipped one, or as its own."""
+    return load(study).name if Path(study).is_file() or study in shipped() else study

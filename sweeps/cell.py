@@ -1,16 +1,26 @@
 """A backbone under an entry of `losses`, from its search to its confirmation: which trial it wants next, what it learns."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from statistics import fmean
+from typing import NamedTuple
 
-from bench.plain import Trial
 from bench.index import Entry
+from bench.plain import Trial
 from bench.record import Record
 from sweeps import ensemble, plan
 from sweeps.ensemble import Fusion
 from sweeps.study import Study
 from sweeps.tuner import Tuner
+
+_SUSPECT = 3  # errors in a row after which a cell waits for those that fare better
+
+
+class Cut(NamedTuple):
+    """Why a search ended before its epochs were spent: `by` names the limit, or is `early_stop`; `reason` is for people."""
+
+    by: str
+    reason: str
 
 
 class Cell:
@@ -27,9 +37,12 @@ class Cell:
         winner: the search trial that was chosen; None where nothing is searched.
         trouble: why nothing more comes of the cell, or "".
         refused: whether that is because the request is wrong.
+        cut: why the search ended early, or None.
+        trained: trials so far that train.
+        tally: of the search's trials that ended, how many `finished`, `pruned`, `failed`. epochs, seconds: of all these.
     """
 
-    def __init__(self, study: Study, backbone: str, label: str, tuner: Tuner | None):
+    def __init__(self, study: Study, backbone: str, label: str, tuner: Tuner | None, cut: Cut | None = None):
         self.study = study
         self.backbone = backbone
         self.label = label
@@ -40,6 +53,13 @@ class Cell:
         self.refused = False
         self.running: set[Trial] = set()
         self.started = 0
+        self.cut = cut
+        self.trained = 0
+        self.tally: Counter[str] = Counter()
+        self.epochs = 0
+        self.seconds = 0.0
+        self._errors = 0  # in a row
+        self._weight = 0
         self._search = tuner
         self._figures: dict[int, list[float]] = {}
         self._searched: dict[int, Trial] = {}
@@ -57,6 +77,8 @@ class Cell:
         first = label == study.reference and study.untrained
         self._first = deque(plan.untrained(study, backbone) if first else [])
         self._free = deque(plan.defaults(study, backbone, label))
+        if cut:
+            self._advance()
 
     @property
     def name(self) -> str:
@@ -64,13 +86,14 @@ class Cell:
 
     def want(self) -> Trial | None:
         """The next trial to start; None: nothing before a running one has ended."""
-        if not self._first and not self._tune and self.stage == "search" and self._may_ask():
+        if self.asks:
             asked = self._tuner.ask()
             self._tune.append(plan.searched(self.study, self._start, asked.number, asked.params))
         trial = next((queue.popleft() for queue in (self._first, self._tune, self._free) if queue), None)
         if trial is not None:
             self.running.add(trial)
             self.started += 1
+            self.trained += trial.epochs > 0
             if trial.role == "search":
                 self._searched[trial.number] = trial
         return trial
@@ -95,7 +118,9 @@ class Cell:
             # A trial that dies in its first epoch costs one, else a loss that always fails would be asked for ever.
             self.spent += max(1, record.epochs)
             self._failed += record.state == "failed"
+            self._count(trial, record)
             self._tuner.tell(trial.number, record.state, figure)
+        self._errors = self._errors + 1 if record.kind == "error" else 0
         if trial.stage == "tune" and record.state == "finished" and figure is not None:
             self._figures.setdefault(trial.number, []).append(figure)
         self._advance()
@@ -104,6 +129,57 @@ class Cell:
         """The best mean development figure so far."""
         means = [fmean(figures) for figures in self._figures.values()]
         return (min if self.study.minimise else max)(means) if means else None
+
+    @property
+    def asks(self) -> bool:
+        """Whether the next trial would have to be asked for."""
+        return not self._first and not self._tune and self.stage == "search" and self._may_ask()
+
+    @property
+    def turn(self) -> tuple[bool, int, int, int]:
+        """The cell with the least is served next: all searches shall come to the same epochs wherever they are ended.
+
+        A failed trial weighs as a whole one here, and whoever only fails waits: it must not take the others' turns.
+        """
+        weight = self._weight + sum(t.epochs for t in self.running if t.role == "search")
+        return self._errors >= _SUSPECT, weight, len(self.running), self.started
+
+    @property
+    def begun(self) -> bool:
+        """Whether the search has a trial."""
+        return bool(self._searched or self._tune)
+
+    @property
+    def left(self) -> int:
+        """Epochs of the search's budget that are not spent."""
+        return max(0, plan.budget(self.study) - self.spent)
+
+    def searched(self) -> list[float]:
+        """The development figures of the search's finished trials."""
+        return [figures[0] for figures in self._figures.values()]
+
+    def ahead(self, asked: int = 0) -> list[int]:
+        """The epochs of each trial that is sure to come and trains: the search's own only as far as they are asked for.
+
+        Args:
+            asked: more trials of the search that shall count, for they may be finalists.
+        """
+        sure = [trial.epochs for queue in (self._first, self._tune, self._free) for trial in queue]
+        confirm = self.study.confirm
+        if self.stage == "search":
+            tune = self.study.tuning
+            known = max(1, len(self._searched) + sum(trial.role == "search" for trial in self._tune) + asked)
+            sure += [tune.epochs] * (min(tune.finalists, known) * tune.finalist_seeds) + [tune.epochs] * asked
+        if self.stage in ("search", "finalists"):
+            rows = 1 + (self.label == self.study.reference and self.study.again)
+            sure += [confirm.epochs] * (rows * confirm.seeds)
+        return [epochs for epochs in sure if epochs]
+
+    def end_search(self, cut: Cut) -> None:
+        """Ask for nothing more; what was asked for is trained, and the best so far is confirmed."""
+        if self.stage == "search" and self._may_ask():
+            self.cut = cut
+            self._advance()
 
     def give_up(self, reason: str) -> None:
         """Ask for nothing more: the request itself is wrong for this cell."""
@@ -123,8 +199,16 @@ class Cell:
         assert self._search is not None
         return self._search
 
+    def _count(self, trial: Trial, record: Record | Entry) -> None:
+        self.tally[record.state] += 1
+        self.epochs += record.epochs
+        self.seconds += record.seconds
+        self._weight += trial.epochs if record.state == "failed" else record.epochs
+
     def _may_ask(self) -> bool:
         tune = self.study.tuning
+        if self.cut:
+            return False
         reserved = sum(t.epochs for t in self.running if t.role == "search")
         if self._failed >= tune.trials or self.spent + reserved + tune.epochs > plan.budget(self.study):
             return False
@@ -150,6 +234,8 @@ class Cell:
         """The winner: the best mean over its development seeds among those run on the most of them."""
         if not self._figures:
             self.trouble = "no tuning trial finished: there is nothing to confirm"
+            if self.cut:
+                self.trouble += f" ({self.cut.reason})"
             return
         most = max(len(figures) for figures in self._figures.values())
         self.winner = self._searched[self._ranked([n for n, f in self._figures.items() if len(f) == most])[0]]

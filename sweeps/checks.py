@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.errors import RequestError
 from bench.images import Faces
-from sweeps import ensemble_checks, loss_checks, plan
+from sweeps import budget, ensemble_checks, loss_checks, plan
 from sweeps.mistake import Key
 from sweeps.study import Study
 
@@ -44,6 +44,7 @@ def wrong(study: Study, report: Report | None = None) -> Iterator[Wrong]:
     yield from _data(study)
     yield from _protocols(study)
     yield from _augment(study)
+    yield from budget.wrong(study)
     yield from _report(study, report)
     yield from ensemble_checks.wrong(study)
 

@@ -2,17 +2,19 @@
 
 import math
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench import index, ledger, record
-from bench.errors import RequestError, TrialFailed
+from bench.errors import RequestError, StudyStopped, TrialFailed
 from bench.index import Entry
 from bench.plain import Progress, Result, Trial
 from bench.record import Journal, Record
-from sweeps import ensemble
-from sweeps.cell import Cell
+from sweeps import early_stop, ensemble
+from sweeps.budget import Meter
+from sweeps.cell import Cell, Cut
 from sweeps.ensemble import Fusion
+from sweeps.failures import Streak
 from sweeps.progress import Board
 from sweeps.signals import Stop
 from sweeps.study import Study
@@ -33,6 +35,13 @@ class Driver:
         window: is told of every change of a record.
         board: the live display.
         stop: interrupts the loop, nowhere but where it waits; None: nothing does.
+        meter: what the study has used; None: nothing yet.
+
+    Attributes:
+        decided: is called after a decision that must be written down before anything is built on it.
+
+    Raises:
+        StudyStopped: in `run`, the budget is spent before everything was run, or trial after trial fails alike.
     """
 
     def __init__(
@@ -44,6 +53,7 @@ class Driver:
         window: Window,
         board: Board,
         stop: Stop | None = None,
+        meter: Meter | None = None,
     ):
         self.study = study
         self.folder = folder
@@ -52,6 +62,10 @@ class Driver:
         self.window = window
         self.board = board
         self.stop = stop or Stop()
+        self.meter = meter or Meter(study)
+        self.decided: Callable[[], None] = lambda: None
+        self._streak = Streak(study.stop_after_failures)
+        self._spent = ""
         self._owner: dict[Trial, Cell] = {}
         self._epochs: dict[Trial, int] = {}
         self._journals: dict[Trial, Journal] = {}
@@ -76,19 +90,44 @@ class Driver:
                 yield
 
     def _fill(self) -> None:
-        """Start trials while there are slots: of the cell with the fewest running, then the fewest started."""
+        """Start trials while there are slots and the budget is not spent."""
         waits: list[Cell] = []
-        while self.workers.busy() < self.workers.slots:
+        while self.workers.busy() < self.workers.slots and not self._spent:
             open_cells = [cell for cell in self.cells if not cell.done and cell not in waits]
             if not open_cells:
                 return
             self.stop.check()  # many slots, or many records to read again, take their time
-            cell = min(open_cells, key=lambda c: (len(c.running), c.started))
+            cell = min(open_cells, key=lambda c: c.turn)
+            if cell.asks and self._ends_search(cell):
+                continue
             trial = cell.want()
             if trial is None:
                 waits.append(cell)
             else:
                 self._start(cell, trial)
+
+        if self._spent and not self._owner and not self.workers.busy():
+            raise StudyStopped(self._spent, self.folder)
+
+    def _ends_search(self, cell: Cell) -> bool:
+        """Whether the search of a cell that would ask for a trial ends instead: all of them for want of budget, or this one."""
+        if limit := self.meter.short(cell, self.cells, self.workers.slots):
+            reason = f"the rest of the budget ({limit}) is for the finalists and the confirmation"
+            cuts = dict.fromkeys(self.cells, Cut(limit.partition(":")[0], reason))
+        elif reason := early_stop.reason(cell, self.cells):
+            cuts = {cell: Cut("early_stop", reason)}
+        else:
+            return False
+        for one, cut in cuts.items():
+            before = one.stage
+            one.end_search(cut)
+            if one.cut == cut:
+                epochs = f"{one.spent} of {one.spent + one.left} epochs"
+                self.board.say(f"{one.name}: the search ends early, after {epochs}: {reason}")
+            if one.stage != before:
+                self.board.stage(one)
+        self.decided()
+        return True
 
     def _start(self, cell: Cell, trial: Trial) -> None:
         check_sealed(trial)
@@ -107,9 +146,25 @@ class Driver:
         if prune:
             self._prune(trial)
             return
+        if self._is_spent(cell, trial):
+            return
         self.board.started(trial)
+        self.meter.began(trial)
         self.workers.submit(trial, str(folder))
         self.window.send(folder)
+
+    def _is_spent(self, cell: Cell, trial: Trial) -> bool:
+        """Whether the budget is spent before this trial, which then waits for a larger one; what runs comes to its end."""
+        limit = self.meter.spent(self.cells) if trial.epochs else ""
+        if limit:
+            del self._owner[trial]
+            cell.running.discard(trial)
+            left = 1 + sum(len(one.ahead()) for one in self.cells)
+            self._spent = (
+                f"the budget ({limit}) is spent before study {self.study.name!r} is confirmed: at least {left} trials are "
+                "still to come; give a larger budget in the study file, and the same command goes on"
+            )
+        return bool(limit)
 
     def _fuse(self, cell: Cell, fusion: Fusion) -> None:
         """Make an ensemble of finished networks, in this process: nothing is trained."""
@@ -136,19 +191,23 @@ class Driver:
             event = self._with_objective(trial, event)
         if isinstance(event, Result):
             known = record.finish(folder, "finished", result=event)
-        elif isinstance(event, TrialFailed):
-            known = record.finish(folder, "failed", str(event), kind="diverged")
         elif isinstance(event, RequestError | WorkerLost):
             known = record.finish(folder, "failed", str(event), kind="error")
         else:
-            # Not a trial that went wrong but a defect: where it came from is wanted.
             (folder / "error.txt").write_text("".join(traceback.format_exception(event)))
-            reason = f"{type(event).__name__}: {event} (traceback in {folder.name}/error.txt)"
-            known = record.finish(folder, "failed", reason, kind="error")
+            if isinstance(event, TrialFailed):
+                known = record.finish(folder, "failed", str(event), kind="diverged")
+            else:  # not a trial that went wrong but a defect
+                reason = f"{type(event).__name__}: {event} (traceback in {folder.name}/error.txt)"
+                known = record.finish(folder, "failed", reason, kind="error")
         cell = self._owner[trial]
         self._settle(trial, known)
         if isinstance(event, RequestError):
             self._give_up(cell, trial, str(event))
+        elif isinstance(event, Result):
+            self._streak.ends()
+        elif not isinstance(event, TrialFailed) and (why := self._streak.fails(event, known)):
+            raise StudyStopped(why, self.folder)
 
     def _count(self, trial: Trial, event: Progress, replayed: bool = False) -> bool:
         """Count an epoch; True: the trial is not worth another."""
@@ -163,6 +222,7 @@ class Driver:
         folder = self.folder / trial.id
         reason = f"after epoch {self._epochs[trial]} by the {self.study.tuning.pruner} pruner"
         self._settle(trial, record.finish(folder, "pruned", reason))
+        self._streak.ends()
 
     def _settle(self, trial: Trial, known: Record | Entry, replayed: bool = False) -> None:
         """A record is final: its cell learns it."""
@@ -174,6 +234,7 @@ class Driver:
         self._journals.pop(trial, None)
         stage = cell.stage
         cell.ended(trial, known)
+        self.meter.ended(cell, trial, known)
         _tidy(trial, folder)
         self.window.send(folder)
         self.board.ended(cell, known, replayed)

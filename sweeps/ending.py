@@ -8,12 +8,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from bench.errors import TrialFailed
+from bench.errors import StudyStopped, TrialFailed
 from sweeps.progress import Board
 from sweeps.signals import Stop
 from sweeps.window import Window
 from sweeps.work import Workers
 
+SHARE = 0.6  # of the time that is left is theirs: about 1 s after SIGTERM, 5 s after Ctrl-C
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -46,23 +47,35 @@ class End:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.begin_end()
-        state = "finished" if error is None else "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+        state = (
+            "finished"
+            if error is None
+            else "stopped"
+            if isinstance(error, KeyboardInterrupt | StudyStopped)
+            else "failed"
+        )
         with ExitStack() as last:  # from below, each whatever becomes of the others
             last.callback(self._close, state)
             last.callback(self._board.close)
             if state == "stopped":
-                again = f"stopped: the same command goes on with study {self._study!r} where it stands"
-                last.callback(self._board.say, again)
+                last.callback(self._board.say, self._again())
             last.callback(self.save, state)
 
     def last_words(self, patience: float) -> None:
         """What another thread writes when the main one does not come back."""
         self.save("stopped")
-        self._window.close("stopped", patience)
+        warning = self._window.close("stopped", patience)
+        self._board.say(self._again())
+        if warning:
+            self._board.say(warning)
+
+    def _again(self) -> str:
+        return f"stopped: the same command goes on with study {self._study!r} where it stands"
 
     def _close(self, state: str) -> None:
         """Workers and MLflow at the same time."""
         left = self._stop.left()
+        left = left and left * SHARE
         warnings = [f"MLflow has not taken everything; nothing is lost: `facebench sync {self._study}` sends the rest"]
 
         def close() -> None:

@@ -22,6 +22,7 @@ def wrong(study: Study) -> Iterator[tuple[Key, str]]:
         elif says := _unknown(name):
             yield (*key, "loss") if entry.loss else key, says
         else:
+            yield from _sharded(key, name, study)
             yield from _settings(key, name, entry)
             yield from _search(key, label, study)
     if study.reference not in study.rows:
@@ -54,6 +55,15 @@ def _unknown(name: str) -> str:
         return str(error) if "+" in name else f"no loss {name!r}; there is: {known}{hint}"
     # An alias would be tuned and reported as a loss of its own.
     return f"no loss {name!r}; {name!r} is called {meant!r} here; there is: {known}" if meant != name else ""
+
+
+def _sharded(key: Key, name: str, study: Study) -> Iterator[tuple[Key, str]]:
+    """A loss whose classes can be neither shared out nor sampled, in a study that asks for it."""
+    import losses
+
+    if (study.train.shard_classes or study.train.sample_classes < 1) and not losses.shardable(name):
+        takes = ", ".join(known for known in losses.names() if losses.shardable(known))
+        yield key, f"`train` asks for shard_classes or sample_classes, which {name!r} cannot do; these can: {takes}"
 
 
 def _settings(key: Key, name: str, entry: Loss) -> Iterator[tuple[Key, str]]:

@@ -16,6 +16,26 @@ def _none_or_several(every: int) -> int:
 
 
 Every = Annotated[int, AfterValidator(_none_or_several)]
+Amount = Annotated[float, Field(ge=1e-4)]  # of a resource: Ray counts in ten-thousandths
+
+
+def _whole_or_a_share(gpus: float) -> float:
+    if gpus == 0 or 1e-4 <= gpus < 1 or (gpus > 0 and gpus == int(gpus)):
+        return gpus
+    raise ValueError(f"got {gpus:g}, expected 0, a share of one GPU (0.25) or whole GPUs (2)")
+
+
+def _custom(amounts: dict[str, float]) -> dict[str, float]:
+    """Ray's own resources go by other names here."""
+    own = {"CPU": "cpus", "GPU": "gpus", "memory": "memory"}
+    for name in amounts:
+        if name in own or not name or name == "object_store_memory":
+            raise ValueError(f"got {name!r}, expected the name of a custom resource{_instead(own.get(name))}")
+    return amounts
+
+
+def _instead(key: str | None) -> str:
+    return f" (ask for it by `{key}`)" if key else ""
 
 
 class Part(BaseModel):
@@ -92,6 +112,8 @@ class Train(Part):
     precision: Literal["auto", "bf16", "float32"] = "auto"
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    shard_classes: bool = False
+    sample_classes: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
 class Shared(Part):
@@ -101,17 +123,24 @@ class Shared(Part):
     weight_decay: Range | None = None
 
 
+class EarlyStop(Part):
+    """When the search of a loss is given up: see sweeps.early_stop."""
+
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+
+
 class Tune(Part):
     """The search of one (backbone, loss): its budget is `trials * epochs` training epochs, pruned ones counted."""
 
     trials: Positive
     epochs: Positive
-    sampler: Literal["tpe", "random", "qmc", "gp", "grid"] = "tpe"
-    pruner: Literal["median", "hyperband", "none"] = "median"
+    sampler: Literal["tpe", "gp", "cmaes", "random", "qmc", "grid"] = "tpe"
+    pruner: Literal["median", "hyperband", "asha", "none"] = "median"
     finalists: Positive = 3
     finalist_seeds: Count = 2
     seed: Count = 0
     search: Shared = Shared()
+    early_stop: EarlyStop | None = None
 
 
 class Confirm(Part):
@@ -122,11 +151,60 @@ class Confirm(Part):
     holdout: Share = 0.0
 
 
-class Resources(Part):
-    """What one trial occupies; fractions are allowed."""
+class Budget(Part):
+    """What the whole study may use, over all its sessions (sweeps.budget); None: no limit.
 
-    cpus: Annotated[float, Field(gt=0)] = 1
-    gpus: Annotated[float, Field(ge=0)] = 0
+    Attributes:
+        max_trials: trials that train, whatever became of them.
+        max_hours: wall time during which the study is driven.
+        max_gpu_hours: time that trials occupy workers, times the GPUs of each.
+    """
+
+    max_trials: Positive | None = None
+    max_hours: Annotated[float, Field(gt=0)] | None = None
+    max_gpu_hours: Annotated[float, Field(gt=0)] | None = None
+
+
+class Resources(Part):
+    """What one trial occupies, all of it on one node, and how many processes it is.
+
+    Attributes:
+        cpus: also the threads of its processes together. A fraction is allowed.
+        gpus: whole ones, or a share of one.
+        memory: GiB of the node's memory; None: whatever is there.
+        custom: amounts of what a cluster's owner calls its further resources.
+        processes: None: one for each of several GPUs, else one.
+    """
+
+    cpus: Amount = 1
+    gpus: Annotated[float, AfterValidator(_whole_or_a_share)] = 0
+    memory: Amount | None = None
+    custom: Annotated[dict[str, Amount], AfterValidator(_custom)] = {}
+    processes: Positive | None = None
+
+    @model_validator(mode="after")
+    def _room_for_each_process(self) -> "Resources":
+        several = self.count > 1
+        if several and self.gpus and self.count != self.gpus:
+            raise ValueError(f"{self.count} processes on {self.gpus:g} GPUs: expected one GPU for each process")
+        if several and not self.gpus and self.cpus < self.count:
+            raise ValueError(
+                f"{self.count} processes on {self.cpus:g} CPUs: expected at least one CPU for each process"
+            )
+        return self
+
+    @property
+    def count(self) -> int:
+        """How many processes a trial is."""
+        return self.processes or max(1, int(self.gpus))
+
+    @property
+    def threads(self) -> int:
+        """Threads of each process."""
+        return max(1, int(self.cpus) // self.count)
+
+
+ONE_CPU = Resources()
 
 
 def named(value: Any) -> Any:

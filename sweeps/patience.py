@@ -14,27 +14,21 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
-from datetime import datetime
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import optuna  # noqa: TID251 (the rule's second exception)
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError  # noqa: TID251
-from optuna.storages import RDBStorage  # noqa: TID251
-from optuna.storages._rdb import models  # noqa: TID251
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.storages._rdb import models
+from optuna.trial import TrialState, create_trial
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from bench.credentials import hidden
+from sweeps.rows import Rows
 
 FIRST, LONGEST = 0.2, 5.0  # seconds between two tries
 REMIND = 60.0  # seconds between two lines that say that it still waits
 MARK = "facebench:ask"
-
-
-def sqlalchemy_url(url: str) -> str:
-    """The URL as SQLAlchemy takes it; PostgreSQL's by psycopg 3, however it is written."""
-    scheme, colon, rest = url.partition("://")
-    return f"postgresql+psycopg{colon}{rest}" if scheme in ("postgres", "postgresql") else url
 
 
 def away(error: BaseException) -> bool:
@@ -53,33 +47,38 @@ class Patience:
 
     Args:
         where: the database, for the lines.
-        say: prints a line.
+
+    Attributes:
+        say: prints a line; stderr, until it is replaced.
+        waiting: the context in which it waits, where a sweep may be interrupted (`sweeps.signals`).
     """
 
-    def __init__(self, where: str, say: Callable[[str], None]):
+    def __init__(self, where: str):
         self.where = where
-        self.say = say
+        self.say: Callable[[str], None] = _stderr
+        self.waiting: Callable[[], AbstractContextManager] = nullcontext
 
     def __call__(self, call: Callable[[bool], Any]) -> Any:
         """What `call` returns; it is told whether it was tried before."""
-        pause, begun, reminded = FIRST, 0.0, 0.0
-        again = False
+        begun: float | None = None  # when it failed first
+        said = 0.0
+        pause = FIRST
         while True:
             try:
-                found = call(again)
+                found = call(begun is not None)
             except Exception as error:
                 if not away(error):
                     raise
                 now = time.monotonic()
-                if not again or now - reminded >= REMIND:
-                    begun, reminded = (begun if again else now), now
-                    self.say(f"{self.where} does not answer ({_cause(error)}): waiting since {now - begun:.0f} s")
-                again = True
+                if begun is None or now - said >= REMIND:
+                    begun, said = now if begun is None else begun, now
+                    self.say(f"{self.where} does not answer ({_cause(error)}): waiting ({now - begun:.0f} s so far)")
             else:
-                if again:
+                if begun is not None:
                     self.say(f"{self.where} answers again after {time.monotonic() - begun:.0f} s: going on")
                 return found
-            time.sleep(pause)
+            with self.waiting():
+                time.sleep(pause)
             pause = min(LONGEST, 2 * pause)
 
 
@@ -93,8 +92,8 @@ def _stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-class Database(RDBStorage):
-    """Optuna's storage in a database by URL, patient.
+class Database(Rows):
+    """Optuna's storage in a database by URL, patient (`Database.patience`).
 
     Args:
         url: as SQLAlchemy takes it.
@@ -103,23 +102,25 @@ class Database(RDBStorage):
 
     def __init__(self, url: str, engine: dict[str, Any]):
         parts = make_url(url)
-        self.patience = Patience(f"the database at {parts.host or parts.database}", _stderr)
+        self.patience = Patience(f"the database at {parts.host or parts.database}")
         self._mark = ""
-        self._asking = False
+        self._tried = False
         super().__init__(url, engine)
 
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.scoped_session.remove()
+        self.engine.dispose()
+
     def _create_new_trial(self, study_id: int, template_trial: Any = None) -> Any:
-        if template_trial is None:
-            template_trial = optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING)
-            template_trial.datetime_start = datetime.now()
-        self._mark, self._asking = uuid.uuid4().hex, False
-        template_trial.set_system_attr(MARK, self._mark)
-        return self.patience(lambda _: super(Database, self)._create_new_trial(study_id, template_trial))
+        self._mark, self._tried = uuid.uuid4().hex, False
+        marked = template_trial or create_trial(state=TrialState.RUNNING, system_attrs={MARK: self._mark})
+        return self.patience(lambda _: super(Database, self)._create_new_trial(study_id, marked))
 
     def _get_prepared_new_trial(self, study_id: int, template_trial: Any, session: Any) -> Any:
         """Called under the study's lock; Optuna's own repetitions come through here too."""
-        before, self._asking = self._asking, True
-        if before and (found := self._marked(study_id, session)):
+        tried, self._tried = self._tried, True
+        if tried and (found := self._marked(study_id, session)):
             return found
         return super()._get_prepared_new_trial(study_id, template_trial, session)
 
@@ -152,7 +153,7 @@ class Database(RDBStorage):
 
 
 def _patient(name: str) -> Callable[..., Any]:
-    method = getattr(RDBStorage, name)
+    method = getattr(Rows, name)
 
     @functools.wraps(method)
     def call(self: Database, *args: Any, **options: Any) -> Any:

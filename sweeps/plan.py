@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from bench.credentials import hidden_in
 from bench.plain import Options, Trial
 from sweeps.parts import Range
 from sweeps.study import Study
@@ -125,6 +126,17 @@ def budget(study: Study) -> int:
     return study.tuning.trials * study.tuning.epochs
 
 
+def least_trials(study: Study) -> int:
+    """The trials that train, where a search has a single one: less than this is no study."""
+    count = study.confirm.seeds
+    if study.ensemble:
+        return len(study.backbones) * len(study.losses) * count * study.ensemble.counts[-1]
+    each = count + (count if study.default_seeds is None else study.default_seeds)
+    if study.tune:
+        each += 1 + study.tune.finalist_seeds
+    return len(study.backbones) * (len(study.losses) * each + study.again * count)
+
+
 def first_pruning_step(study: Study, label: str) -> int:
     """The first epoch after which a trial may be pruned: warm-up and annealing are over and one whole epoch was trained."""
     asked = study.losses[label]
@@ -158,6 +170,8 @@ def _base(study: Study, backbone: str, label: str) -> Trial:
         warmup=train.warmup,
         augment=Options(study.augment),
         precision=train.precision,
+        shard_classes=train.shard_classes,
+        sample_classes=train.sample_classes,
         flip=study.flip,
         protocols=_protocols(study),
         allow_overlap=study.allow_overlap,
@@ -200,5 +214,5 @@ def plain(study: Study) -> dict[str, Any]:
         "tune": study.tune.model_dump() | {"budget_epochs": budget(study)} if study.tune else None,
         "criteria": study.criteria,
         "published": study.published,
-        "file": study.model_dump(),
+        "file": hidden_in(study.model_dump()),
     }

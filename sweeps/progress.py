@@ -90,7 +90,7 @@ class Board:
             else ""
         )
         left = self.left()
-        eta = f" [{_time(left)} left]" if left is not None else ""
+        eta = f" [{duration(left)} left]" if left is not None else ""
         what = trial.name if trial.patches else f"{trial.role} {trial.number}"
         return f"{cell.name}: {what} (seed {trial.seed}) {known.state}{tail}{eta}"
 
@@ -137,7 +137,7 @@ class LiveBoard(Board):
         from rich.table import Table
 
         left = self.left()
-        caption = f"about {_time(left)} left" if left is not None else "starting"
+        caption = f"about {duration(left)} left" if left is not None else "starting"
         searched = self.study.tune is not None
         table = Table(
             title=f"study {self.study.name}", caption=f"best {self.study.objective}; {caption}" if searched else caption
@@ -160,15 +160,20 @@ def board(study: Study, cells: list[Cell], stream: TextIO | None = None) -> Boar
 
 
 def _epochs(study: Study, cell: Cell) -> int:
-    """All training epochs that a cell is going to spend."""
-    if cell.trouble:
-        return 0
+    return 0 if cell.trouble else planned(study, cell.label)
+
+
+def planned(study: Study, label: str) -> int:
+    """All training epochs that a backbone under an entry of `losses` is going to spend."""
     tune, confirm = study.tune, study.confirm
     if study.ensemble:
         return confirm.seeds * study.ensemble.counts[-1] * confirm.epochs
-    rows = 1 + (cell.label == study.reference and study.again)
+    rows = 1 + (label == study.reference and study.again)
     untuned = confirm.seeds if study.default_seeds is None else study.default_seeds
-    searched = plan.budget(study) + min(tune.finalists, tune.trials) * tune.finalist_seeds * tune.epochs if tune else 0
+    searched = 0
+    if tune:
+        searched = cell.spent if cell.cut else plan.budget(study)
+        searched += min(tune.finalists, tune.trials) * tune.finalist_seeds * tune.epochs
     return searched + (rows * confirm.seeds + untuned) * confirm.epochs
 
 
@@ -176,7 +181,8 @@ def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _time(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds for people."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

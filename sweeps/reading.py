@@ -105,13 +105,19 @@ def digest(study: Study) -> str:
     """A hash of all that decides what a study runs (comments and the order of keys do not matter).
 
     Not `criteria` and `published`: they concern the report, which can be made again at any time. Nor `allow_overlap`,
-    which may be given after a refusal that came of its lack. Keys that came later count only
-    where they are used: the runs of before go on.
+    which may be given after a refusal that came of its lack; nor what a study that was stopped goes on with, `budget` and
+    `stop_after_failures`. Keys that came later count only where they are used: the runs of before go on.
     """
-    said = study.model_dump(exclude={"criteria", "published"}) | {"allow_overlap": False}
+    apart = {"criteria", "published", "budget", "stop_after_failures"}
+    said = study.model_dump(exclude=apart) | {"allow_overlap": False, "storage": None}
+    if said["tune"] and said["tune"]["early_stop"] is None:
+        del said["tune"]["early_stop"]
     for key in _LATER:
         if said[key] == Study.model_fields[key].default:
             del said[key]
+    said["resources"] = {
+        key: said["resources"][key] for key in ("cpus", "gpus")
+    }  # the others decide nothing of a trial
     for entry in said["losses"].values():
         for key, unused in (("loss", None), ("trial", Own().model_dump())):
             if entry[key] == unused:

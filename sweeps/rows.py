@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from optuna.distributions import BaseDistribution, json_to_distribution  # noqa: TID251 (a part of sweeps.tuner)
-from optuna.storages import RDBStorage  # noqa: TID251
-from optuna.storages._rdb import models  # noqa: TID251
-from optuna.storages._rdb.storage import _create_scoped_session  # noqa: TID251
-from optuna.trial import FrozenTrial, TrialState  # noqa: TID251
+from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.storages._rdb.storage import _create_scoped_session
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import String, bindparam, select, type_coerce
 
 if TYPE_CHECKING:

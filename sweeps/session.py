@@ -1,16 +1,20 @@
 """One session of a sweep: everything is opened, the driver runs, everything is closed; the next one goes on from there."""
 
 import json
+import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from bench import index, places, record
+from bench import credentials, index, places, record
+from bench.credentials import hidden, hidden_in
 from bench.errors import RequestError, StudyIncomplete, TrialFailed
 from bench.locks import alone
-from sweeps import checks, given, lost, plan, reading, sheets, tuner
+from sweeps import budget, checks, given, lost, plan, reading, sheets, tuner
 from sweeps.cell import Cell
 from sweeps.driver import Driver
 from sweeps.ending import End, room
@@ -61,28 +65,34 @@ def sweep(
         print(line, file=stream or sys.stderr, flush=True)
     if allow_overlap:
         asked = asked.model_copy(update={"allow_overlap": True})
+    if os.environ.get(credentials.STORAGE) and asked.tune:
+        asked = asked.model_copy(update={"storage": f"${credentials.STORAGE}"})
     if run is None:
         checks.openable(asked)
     folder = places.study_folder(asked.name)
     folder.mkdir(parents=True, exist_ok=True)
-    with room(folder), alone(folder), Stop() as stop:
-        store = _storage(asked)
+    with room(folder), alone(folder), Stop() as stop, _storage(asked) as store:
         asked, facts = _facts(asked, folder, command, store)
+        meter = budget.Meter(asked, facts.get("used"))
+        cuts = budget.cuts(facts, folder)
         if run is None:
             sheets.draw(asked, folder)
         # All that can still be wrong here is found before Ray is started.
-        cells = [Cell(asked, *place, _tuner(asked, *place, store)) for place in _places(asked)]
+        cells = [Cell(asked, *at, _tuner(asked, *at, store), cuts.get("/".join(at))) for at in _places(asked)]
         stop.check()
         window = MlflowWindow(asked.name, folder)
         shown = board(asked, cells, stream)
+        if store:
+            store.patience.say, store.patience.waiting = shown.say, stop.waiting
         end = End(asked.name, partial(_mark, folder, facts), window, shown, stop)
         stop.last_words = end.last_words
         with end:
             with stop.waiting():
-                end.workers = workers = _workers(asked, address, slots, run)
+                end.workers = workers = _workers(asked, address, slots, run, shown.say)
             stop.listen()
-            driver = Driver(asked, folder, cells, workers, window, shown, stop)
+            driver = Driver(asked, folder, cells, workers, window, shown, stop, meter)
             end.save = partial(_save, driver, facts)
+            driver.decided = partial(end.save, "running")
             end.save("running")
             for _ in driver.run():
                 end.save("running")
@@ -96,7 +106,7 @@ def _facts(study: Study, folder: Path, command: str | None, store: Any) -> tuple
     if facts is None:
         return study, _begin(study, folder, command, store)
     study, known = lost.overlap(study, folder, index.entries(folder))
-    facts |= {"file": study.model_dump(), "criteria": study.criteria, "published": study.published}
+    facts |= {"file": hidden_in(study.model_dump()), "criteria": study.criteria, "published": study.published}
 
     def forget(place: lost.Place) -> None:
         if store and tuner.exists(name := _search(study, *place), store):
@@ -138,16 +148,15 @@ def _begin(study: Study, folder: Path, command: str | None, store: Any) -> dict[
         RequestError: it stands in a database that the study file names: there it may be somebody else's.
     """
     path = folder / "study.json"
-    ours = path.exists() and json.loads(path.read_text())["file"]["storage"] == study.storage  # begun, came to no trial
+    here = hidden_in(study.storage)  # as study.json has it
+    ours = path.exists() and json.loads(path.read_text())["file"]["storage"] == here  # begun, came to no trial
     for place in _places(study) if store else ():
         if tuner.exists(name := _search(study, *place), store):
             if study.storage and not ours:
-                raise RequestError(
-                    f"storage {study.storage!r} already holds {name!r}, not begun here: rename the study"
-                )
+                raise RequestError(f"storage {here!r} already holds {name!r}, not begun here: rename the study")
             tuner.forget(name, store)
     facts = plan.plain(study) | {
-        "command": command or " ".join(sys.argv),
+        "command": hidden(command or " ".join(sys.argv)),
         "hash": reading.digest(study),
         "created": datetime.now(UTC).isoformat(timespec="microseconds"),  # tells two starts apart, however soon
         "cells": {},
@@ -162,14 +171,18 @@ def _save(driver: Driver, facts: dict[str, Any], state: str) -> None:
         cell.name: {
             "stage": cell.stage,
             "spent_epochs": cell.spent,
+            "trials": dict(cell.tally),
+            "epochs": cell.epochs,
+            "train_seconds": cell.seconds,
+            "stopped_early": cell.cut._asdict() if cell.cut else None,
             "winner": cell.winner.number if cell.winner else None,
             "best": cell.best(),
             "trouble": cell.trouble,
         }
         for cell in driver.cells
     }
-    if facts["state"] != state or facts["cells"] != cells:
-        facts["cells"] = cells
+    if facts["state"] != state or facts["cells"] != cells or driver.meter.due():
+        facts |= {"cells": cells, "used": driver.meter.used(driver.cells)}
         _mark(driver.folder, facts, state)
 
 
@@ -183,9 +196,14 @@ def _places(study: Study) -> list[lost.Place]:
     return [(backbone, label) for backbone in study.backbones for label in study.losses]
 
 
-def _storage(study: Study) -> Any:
+@contextmanager
+def _storage(study: Study) -> Iterator[Any]:
     """Optuna's database; None where nothing is tuned."""
-    return tuner.storage(study.storage or f"sqlite:///{places.runs() / 'optuna.db'}") if study.tune else None
+    if not study.tune:
+        yield None
+        return
+    with closing(tuner.storage(study.storage or f"sqlite:///{places.runs() / 'optuna.db'}")) as store:
+        yield store
 
 
 def _search(study: Study, backbone: str, label: str) -> str:
@@ -211,17 +229,24 @@ def _tuner(study: Study, backbone: str, label: str, store: Any) -> tuner.Tuner |
     )
 
 
-def _workers(study: Study, address: str, slots: int | None, run: Run | None) -> Workers:
+def _workers(study: Study, address: str, slots: int | None, run: Run | None, say: Callable[[str], None]) -> Workers:
     if slots is not None and slots < 1:
         raise RequestError(f"slots must be at least 1, got {slots}")
-    cpus, gpus = study.resources.cpus, study.resources.gpus
     if address == "inline":
         from sweeps.inline import Inline
 
-        return Inline(cpus, run)
+        return Inline(study.resources, run)
+    from sweeps import cluster, nodes
     from sweeps.pool import RayPool
 
-    return RayPool(address, cpus=cpus, gpus=gpus, slots=slots, run=run)
+    pool = RayPool(address, resources=study.resources, slots=slots, run=run, say=say)
+    try:
+        if address != "local" and run is None:
+            nodes.check(study, str(places.study_folder(study.name)), cluster.demands(study.resources))
+    except BaseException:
+        pool.close()
+        raise
+    return pool
 
 
 def _complain(driver: Driver) -> None:

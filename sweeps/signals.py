@@ -135,7 +135,7 @@ class Stop:
 
     def _speak(self) -> None:
         left = self._end - time.monotonic()
-        words = threading.Thread(target=self.last_words, args=(left - RESERVE,), daemon=True)
+        words = threading.Thread(target=self.last_words, args=(left / 2,), daemon=True)
         words.start()
         words.join(left)
         os._exit(STOPPED)

@@ -6,7 +6,21 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from sweeps import mistake
-from sweeps.parts import Confirm, Count, Ensemble, Every, Given, Loss, Part, Positive, Resources, Train, Tune, named
+from sweeps.parts import (
+    Budget,
+    Confirm,
+    Count,
+    Ensemble,
+    Every,
+    Given,
+    Loss,
+    Part,
+    Positive,
+    Resources,
+    Train,
+    Tune,
+    named,
+)
 
 _WORDS = {"joint_bayesian": "joint Bayesian"}  # scorers, as the rows of a report call them
 
@@ -36,6 +50,8 @@ class Study(Part):
         published: name of the published figures that the report shows beside its own.
         closed_every: each so-many-th image of an identity is kept for the closed-set test, in every trial; 0: none.
         ensemble: the patches and scorers of an ensemble; None: every network is a row of its own.
+        budget: what the whole study may use; the search ends early for it, of every loss.
+        stop_after_failures: after so many trials in a row that failed of one and the same defect the study stops; 0: never.
         given: what is different where the user's own files are there.
         storage: Optuna's database; None: `runs/optuna.db`.
     """
@@ -64,6 +80,8 @@ class Study(Part):
     protocols: list[dict[str, Any]]
     display: list[dict[str, Any]] = []
     resources: Resources = Resources()
+    budget: Budget = Budget()
+    stop_after_failures: Count = 5
     storage: str | None = None
     allow_overlap: bool = False
     images_per_identity: Positive | None = None

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.storages import RDBStorage
 
+    from sweeps.patience import Database
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -25,8 +27,11 @@ class Asked:
     params: dict[str, float]
 
 
-def storage(url: str) -> "RDBStorage":
-    """Optuna's database, made where it does not exist.
+def storage(url: str) -> "Database":
+    """Optuna's database, made where it does not exist; once it is open, one that goes away is waited for.
+
+    Args:
+        url: as SQLAlchemy takes it, or `postgres://...`; `${NAME}` in it stands for a variable of the environment.
 
     Raises:
         RequestError: it cannot be opened.
@@ -34,20 +39,21 @@ def storage(url: str) -> "RDBStorage":
     import optuna
     from sqlalchemy.exc import ArgumentError, OperationalError
 
+    from bench.credentials import hidden
     from bench.errors import RequestError
-    from sweeps.rows import Rows
+    from sweeps import database
+    from sweeps.patience import Database
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # A restarted Postgres would otherwise fail the first call after it; a locked SQLite file is waited for.
-    engine = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it warns of what is waited for here
     try:
-        found = Rows(url, engine_kwargs=engine)
+        with database.alone_at(url):
+            found = Database(database.address(url), database.options(url))
     except (ArgumentError, OperationalError, ImportError) as error:
-        cause = str(error).splitlines()[0]
+        cause = hidden(str(error).splitlines()[0])
         raise RequestError(
-            f"storage {url!r} cannot be opened ({cause}): expected an SQLAlchemy URL such as sqlite:///optuna.db"
+            f"storage {hidden(url)!r} cannot be opened ({cause}): expected an SQLAlchemy URL such as sqlite:///optuna.db"
         ) from error
-    if url.startswith("sqlite"):
+    if found.engine.dialect.name == "sqlite":
         # Each of a trial's dozen changes then costs one flush of the disk and not four. The file keeps it.
         with found.engine.connect() as connection:
             connection.exec_driver_sql("pragma journal_mode = wal")
@@ -79,8 +85,8 @@ class Tuner:
         storage: from `storage(url)`.
         space: hyper-parameter -> (`log` or `linear`, low, high).
         seed: any text that the search's randomness follows from.
-        sampler: `tpe`, `random`, `qmc`, `gp` or `grid`.
-        pruner: `median`, `hyperband` or `none`.
+        sampler: `tpe`, `gp`, `cmaes`, `random`, `qmc` or `grid`.
+        pruner: `median`, `hyperband`, `asha` or `none`.
         trials, epochs: the budget (it sizes random start, grid and brackets; the caller keeps it).
         first_pruning_step: no trial is pruned before this step; steps start at 1.
         minimise: whether a lower figure is better.
@@ -106,6 +112,7 @@ class Tuner:
         self._seed = seed
         self._make = _SAMPLERS[sampler]
         self._sampler = sampler
+        self._pruner = pruner
         self._trials = trials
         self._first = first_pruning_step
         self._study = optuna.create_study(
@@ -166,53 +173,83 @@ class Tuner:
         self._over.add(number)
 
     def _take(self, number: int, trial: Callable[[], Any]) -> dict[str, float]:
+        """The parameters of a trial that is asked for, or taken up again: those that it lacks are drawn."""
         from optuna.exceptions import ExperimentalWarning
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # the QMC sampler is; a study asks for it by name
-            self._study.sampler = self._make(self, number)
-        self._live[number] = found = trial()
-        return {k: found.suggest_float(k, low, high, log=kind == "log") for k, (kind, low, high) in self._space.items()}
+            # Optuna says it of the QMC sampler and of pruned trials in CMA-ES; a study asks for them by name.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            self._study.sampler = self._make(self, str(number))
+            self._live[number] = found = trial()
+            if not self._space.keys() <= found.params.keys():
+                _ = found.relative_params  # what a sampler draws together, it draws now
+            params = {}
+            for name, (kind, low, high) in self._space.items():
+                # What is drawn alone has a seed of its own: after a crash between two parameters the rest is the same.
+                self._study.sampler = self._make(self, f"{number}:{name}")
+                params[name] = found.suggest_float(name, low, high, log=kind == "log")
+        return params
 
-    def _number(self, number: int | str) -> int:
-        """The sampler's seed at a trial, 32 bits."""
-        return int(hashlib.sha256(f"{self._seed}:{number}".encode()).hexdigest()[:8], 16)
+    def _number(self, place: str) -> int:
+        """The sampler's seed at a place of the search (a trial, one of its parameters), 32 bits."""
+        return int(hashlib.sha256(f"{self._seed}:{place}".encode()).hexdigest()[:8], 16)
 
 
-def _tpe(tuner: Tuner, number: int) -> "BaseSampler":
+def _tpe(tuner: Tuner, place: str) -> "BaseSampler":
     from optuna.samplers import TPESampler
 
     # Optuna's 10 random trials would be the whole of a small search.
     start = min(10, max(3, tuner._trials // 3))
-    return TPESampler(seed=tuner._number(number), multivariate=True, constant_liar=True, n_startup_trials=start)
+    return TPESampler(seed=tuner._number(place), multivariate=True, constant_liar=True, n_startup_trials=start)
 
 
-def _random(tuner: Tuner, number: int) -> "BaseSampler":
+def _random(tuner: Tuner, place: str) -> "BaseSampler":
     from optuna.samplers import RandomSampler
 
-    return RandomSampler(seed=tuner._number(number))
+    return RandomSampler(seed=tuner._number(place))
 
 
-def _qmc(tuner: Tuner, number: int) -> "BaseSampler":
+def _qmc(tuner: Tuner, place: str) -> "BaseSampler":
+    from optuna.distributions import FloatDistribution
     from optuna.samplers import QMCSampler
 
-    # The sequence's place is kept in the database under the seed, which must therefore stay the same.
-    return QMCSampler(
-        scramble=True,
-        seed=tuner._number("sequence"),
-        independent_sampler=_random(tuner, number),
+    class Sequence(QMCSampler):
+        """Optuna's; a trial's place in the sequence is its number, not a count in the database that a crash may advance."""
+
+        def infer_relative_search_space(self, *asked: Any) -> dict[str, Any]:
+            return {k: FloatDistribution(low, high, log=kind == "log") for k, (kind, low, high) in tuner._space.items()}
+
+        def _find_sample_id(self, *asked: Any) -> int:
+            return int(place)
+
+    return Sequence(scramble=True, seed=tuner._number("sequence"), warn_asynchronous_seeding=False)
+
+
+def _gp(tuner: Tuner, place: str) -> "BaseSampler":
+    from optuna.samplers import GPSampler
+
+    class Process(GPSampler):
+        """Optuna's, which counts a trial that was cut short in its ask among those that run beside it."""
+
+        def _sample_relative_impl(self, study: Any, completed: Any, running: list[Any], space: Any) -> dict[str, Any]:
+            others = [trial for trial in running if str(trial.number) != place]
+            return super()._sample_relative_impl(study, completed, others, space)
+
+    return Process(seed=tuner._number(place), n_startup_trials=min(10, max(3, tuner._trials // 3)))
+
+
+def _cmaes(tuner: Tuner, place: str) -> "BaseSampler":
+    from optuna.samplers import CmaEsSampler
+
+    # At the rungs of successive halving pruned trials can be ranked among the others; the median pruner has no rungs.
+    return CmaEsSampler(
+        seed=tuner._number(place),
         warn_independent_sampling=False,
-        warn_asynchronous_seeding=False,
+        consider_pruned_trials=tuner._pruner in ("hyperband", "asha"),
     )
 
 
-def _gp(tuner: Tuner, number: int) -> "BaseSampler":
-    from optuna.samplers import GPSampler
-
-    return GPSampler(seed=tuner._number(number), n_startup_trials=min(10, max(3, tuner._trials // 3)))
-
-
-def _grid(tuner: Tuner, number: int) -> "BaseSampler":
+def _grid(tuner: Tuner, place: str) -> "BaseSampler":
     from optuna.samplers import GridSampler
 
     class Grid(GridSampler):
@@ -244,15 +281,19 @@ def _pruner(name: str, first: int, epochs: int) -> "BasePruner":
 
     if name == "median":
         return pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=first, n_min_trials=3)
+    first = min(first, epochs)  # the first rung, at which a third goes on; the next are at 3, 9, ... times it
     if name == "hyperband":
-        return pruners.HyperbandPruner(min_resource=min(first, epochs), max_resource=epochs)
+        return pruners.HyperbandPruner(min_resource=first, max_resource=epochs)
+    if name == "asha":
+        return pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=3)
     return pruners.NopPruner()
 
 
-_SAMPLERS: dict[str, Callable[[Tuner, int], "BaseSampler"]] = {
+_SAMPLERS: dict[str, Callable[[Tuner, str], "BaseSampler"]] = {
     "tpe": _tpe,
     "random": _random,
     "qmc": _qmc,
     "gp": _gp,
+    "cmaes": _cmaes,
     "grid": _grid,
 }

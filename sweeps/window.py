@@ -121,4 +121,4 @@ class MlflowWindow:
 
     def _over(self) -> bool:
         """Whether nobody waits for it any more, or the store has had its tries after the end."""
-        return time.monotonic() > self._deadline or bool(self._state) and self._failures > TRIES
+        return time.monotonic() > self._deadline or (bool(self._state) and self._failures > TRIES)

@@ -52,8 +52,7 @@ def run(trial: Trial, folder: str) -> Iterator[Progress | Result]:
     past: list[Progress] = []
     if found := saved.latest():
         past = found[1]
-        for event in past:  # not `yield from`: Ray sends values into its generators
-            yield event
+        yield from past
     for epoch in range(len(past) + 1, trial.epochs + 1):
         time.sleep(trial.data.get("nap", 0))
         metrics = {"train/loss": 1 / epoch}
@@ -216,7 +215,7 @@ def epochs(runs: Path) -> list[tuple[str, int, int]]:
     return [(trial, int(epoch), int(pid)) for trial, epoch, pid in map(str.split, lines)]
 
 
-def until(condition: Any, patience: float = 60.0) -> Any:
+def until(condition: Any, patience: float = 240.0) -> Any:
     """Wait until it is true; its value."""
     end = time.monotonic() + patience
     while not (value := condition()):
@@ -295,7 +294,6 @@ def alone(known: Record, folder: Path) -> tuple:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    import counted
+    import counted  # by its name, under which Ray's workers get it
 
     counted.drive(**json.loads(sys.argv[1]))

@@ -22,8 +22,6 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-
 import counted
 
 KILLS = 6  # of one sweep's driver
@@ -50,7 +48,9 @@ def main() -> None:
 def soak(seconds: float, dice: random.Random) -> dict[str, int]:
     """Sweeps until the time is over, the last one to its end; the sums over all."""
     end = time.monotonic() + seconds
-    sums: Counter[str] = Counter(dict.fromkeys(("sweeps", "sessions", "driver_kills", "worker_kills", "failed_sessions"), 0))
+    sums: Counter[str] = Counter(
+        dict.fromkeys(("sweeps", "sessions", "driver_kills", "worker_kills", "failed_sessions"), 0)
+    )
     while time.monotonic() < end:
         runs = Path(tempfile.mkdtemp(prefix="soak-"))
         sweep(runs, dice, sums, end)

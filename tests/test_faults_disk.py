@@ -9,8 +9,8 @@ from counted import until
 
 from bench import record
 
-pytestmark = pytest.mark.slow
-PATIENCE = 80.0
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+PATIENCE = 240.0
 STUDY = counted.STUDY | {
     "data": {"name": "digits", "ballast": 300_000},
     "tune": {**counted.STUDY["tune"], "pruner": "none"},

@@ -15,7 +15,7 @@ from bench import locks, record
 from bench.errors import RequestError
 from bench.locks import Owner, alone
 
-PATIENCE = 80.0
+PATIENCE = 240.0
 
 
 @pytest.fixture(scope="module")

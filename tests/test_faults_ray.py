@@ -16,8 +16,8 @@ from made_up_sweep import numbers
 
 from bench import record
 
-pytestmark = pytest.mark.slow
-PATIENCE = 100.0
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+PATIENCE = 240.0
 STUDY = counted.STUDY | {
     "data": {"name": "digits", "nap": 0.3},
     # With two slots only a search without a memory asks the same whatever ended first.

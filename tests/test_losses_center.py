@@ -159,11 +159,12 @@ ONE_OF_TWO = """
 import sys, torch, losses
 rank, folder = int(sys.argv[1]), sys.argv[2]
 torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+group = losses.Group(rank, 2)
 torch.manual_seed(0)
 criterion = losses.create("center", 7, 5, center_rate=0.3).double()
 for x, y in torch.load(f"{folder}/batches.pt"):
     share = slice(0, 5) if rank == 0 else slice(5, None)
-    criterion(x[share], y[share])
+    criterion(group.gather(x[share]), group.gather(y[share]))
 torch.save(criterion.centers, f"{folder}/{rank}.pt")
 torch.distributed.destroy_process_group()
 """

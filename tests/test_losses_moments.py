@@ -18,17 +18,6 @@ def test_moments_are_mean_and_deviation():
     assert moments(torch.full((5,), 0.1))[1].item() == pytest.approx(0, abs=1e-7)  # never the root of a negative number
 
 
-def test_moments_are_those_of_all_processes(monkeypatch):
-    """Another process holds `elsewhere`: its sums are added to ours, as an all-reduce does."""
-    here, elsewhere = torch.tensor([1.0, 2.0, 6.0]), torch.tensor([0.5, 9.0])
-    there = torch.tensor([2.0, 9.5, 81.25], dtype=torch.float64)  # count, sum, sum of squares
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.distributed, "all_reduce", lambda sums: sums.add_(there))
-    found = moments(here)
-    monkeypatch.undo()
-    torch.testing.assert_close(found, moments(torch.cat([here, elsewhere])))
-
-
 def test_a_state_follows_by_its_rate_and_ignores_what_is_not_finite():
     state = torch.tensor(10.0)
     follow(state, torch.tensor(20.0, dtype=torch.float64), 0.1)

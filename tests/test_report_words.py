@@ -125,7 +125,7 @@ def test_an_unequal_budget_is_said(copy):
 def test_pruned_and_failed_trials_are_counted_and_shown(full):
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", _sections.find("tuning").render(full))
     at = cells.index("lmcl")
-    assert cells[at : at + 8] == ["lmcl", "8", "5", "2", "1", "0", "39", "48"]
+    assert cells[at : at + 9] == ["lmcl", "8", "5", "2", "1", "0", "39", "48", "1.9 min"]
     assert "the loss became nan at step 120 (epoch 4)" in _sections.find("failures").render(full)
     hyper = _sections.find("hyperparameters").render(full)
     assert "5 finished, 2 pruned, 1 failed." in hyper

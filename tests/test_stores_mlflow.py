@@ -20,7 +20,9 @@ from sweeps.window import MlflowWindow
 pytestmark = pytest.mark.slow
 
 TWICE = "select 1 from metrics group by run_uuid, key, step having count(*) > 1"
-ACTIVE = "from runs join experiments using (experiment_id) where experiments.name = ? and runs.lifecycle_stage = 'active'"
+ACTIVE = (
+    "from runs join experiments using (experiment_id) where experiments.name = ? and runs.lifecycle_stage = 'active'"
+)
 
 
 @pytest.fixture

@@ -115,7 +115,7 @@ def test_a_loss_that_always_diverges_does_not_stop_the_others_and_is_said_at_the
 
 def test_a_defect_is_kept_with_its_traceback():
     with pytest.raises(TrialFailed, match=r"not one trial of the study finished.*ZeroDivisionError: a defect"):
-        sweep(make(data={"defect": True}, untrained=False))
+        sweep(make(data={"defect": True}, untrained=False, stop_after_failures=0))
     failed = record.read_study(session.places.study_folder("study"))[0]
     assert "fake_trial.py" in (failed.folder / "error.txt").read_text()
 
@@ -152,7 +152,7 @@ def test_runs_lost_to_the_machine_are_said_and_run_again(done, error):
 
 def test_a_search_lost_as_a_whole_is_begun_anew(done):
     with pytest.raises(TrialFailed, match=r"^cnn4/lmcl was not confirmed: no tuning trial finished"):
-        sweep(make(), lambda trial, folder: broken(trial, folder, "search"))
+        sweep(make(stop_after_failures=0), lambda trial, folder: broken(trial, folder, "search"))
     again, _ = sweep(make())
     assert numbers(again) == numbers(done.records)
 
@@ -245,3 +245,39 @@ def test_known_epochs_are_counted_before_the_pruner_is_asked(tmp_path):
     driver = Driver(make(), tmp_path, [], Takes(), NoWindow("study", tmp_path), board(make(), [], io.StringIO()))
     driver._start(Asks(), trial)
     assert heard == [1, 2] and submitted == [trial]
+
+
+def test_ctrl_c_in_the_report_is_no_traceback_and_leaves_the_records(facebench, monkeypatch):
+    import reports
+
+    def interrupted(folder):
+        raise KeyboardInterrupt
+
+    sweep(make())
+    monkeypatch.setattr(sweeps, "sweep", lambda asked, **more: session.places.study_folder("study"))
+    monkeypatch.setattr(sweeps, "load", lambda name, **more: make())
+    monkeypatch.setattr(reports, "write", interrupted)
+    code, _, err = facebench("sweep", "study")
+    assert code == 130 and "the same command continues" in err and "Traceback" not in err
+    assert sweeps.status("study")["state"] == "finished"
+
+
+def test_a_search_that_is_thrown_away_is_forgotten_by_the_tuner_before_its_records_go(done, monkeypatch):
+    """The session that does it dies in between: the next one does it again."""
+    from sweeps import lost
+
+    with pytest.raises(TrialFailed, match="no tuning trial finished"):
+        sweep(make(), lambda trial, folder: broken(trial, folder, "search"))
+    remove, calls = lost._remove, [0]
+
+    def dying(folder):
+        calls[0] += 1
+        if calls[0] == 3:
+            raise MemoryError("killed")
+        remove(folder)
+
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(lost, "_remove", dying)
+        sweep(make())
+    again, _ = sweep(make())
+    assert numbers(again) == numbers(done.records)

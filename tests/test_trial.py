@@ -47,6 +47,7 @@ def test_fields_that_came_later_leave_the_ids_of_old_records_alone():
     assert Trial().id == "83b3484a697b9c69" and Trial(loss="center", seed=3).id == "76538cf9453985e1"
     later = {"label": "a", "closed_every": 5, "patch": (0.0, 0.0, 0.5), "images_per_identity": 1, "scorer": "l2"}
     later |= {"supervise": ("stages",), "scorer_options": Options(pca=3), "keep": ("features",)}
+    later |= {"shard_classes": True, "sample_classes": 0.1}
     trials = [Trial(), *(Trial(**{name: value}) for name, value in later.items())]
     assert len({trial.id for trial in trials}) == len(trials)
     assert all(Trial.from_plain(json.loads(json.dumps(trial.plain()))) == trial for trial in trials)

@@ -1,0 +1,61 @@
+"""`facebench compare`: two given networks, on the terminal."""
+
+from typing import Annotated, Any
+
+import typer
+
+from bench._command import (
+    DataOption,
+    JsonOption,
+    MissingOption,
+    RootOption,
+    SetOption,
+    print_json,
+    protocol_spec,
+    use,
+)
+
+WORSE = 1  # the exit code of --fail-if-worse
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="a trial's id, a file of embeddings, or a devkit's folder")],
+    b: Annotated[str, typer.Argument(help="the one that is compared with it")],
+    protocol: Annotated[
+        str | None, typer.Option(help="what files are scored by; of trials: all that both have")
+    ] = None,
+    root: RootOption = None,
+    set_: SetOption = None,
+    data: DataOption = None,
+    allow_missing: MissingOption = False,
+    metric: Annotated[
+        str | None, typer.Option(help="the declared figure, PROTOCOL/FIGURE; else each protocol's own")
+    ] = None,
+    suffix: Annotated[str | None, typer.Option(help="of a folder's feature files, _ALGORITHM.bin")] = None,
+    fail_if_worse: Annotated[
+        bool, typer.Option("--fail-if-worse", help="exit with 1 where B is significantly worse on a declared figure")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Two given networks on the same test: paired tests of these two networks, which say nothing of their losses."""
+    use(data)
+    import reports
+
+    spec = protocol_spec(protocol, root, set_, allow_missing) if protocol else None
+    found = reports.comparisons(a, b, spec, metric, suffix)
+    if as_json:
+        print_json([_plain(one) for one in found])
+    else:
+        from bench import show
+
+        for one in found:
+            show.comparison(one)
+    if fail_if_worse and any(one.lines[0].verdict == "worse" for one in found):
+        raise typer.Exit(WORSE)
+
+
+def _plain(one: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    verdicts = [asdict(line) | {"verdict": line.verdict} for line in one.lines]
+    return asdict(one) | {"lines": verdicts}

@@ -1,0 +1,51 @@
+"""Whether the search of a loss may be given up: the best that it can be expected to find is under what another will find.
+
+A rule of thumb about the search and no verdict: the trials of a search are taken for independent draws from one normal
+distribution. They are not quite (a sampler learns, pruned trials are left out), and looking after every trial raises the risk
+above 1 - confidence. So the loss that is given up is still confirmed with the best that it has.
+"""
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, stdev
+
+from sweeps.cell import Cell
+
+LEAST = 5  # finished trials of either search before they are compared
+
+
+def reason(cell: Cell, cells: Sequence[Cell]) -> str:
+    """Why the search of `cell` should be ended, or "": it compares with the searches of the same backbone."""
+    rule = cell.study.tuning.early_stop
+    if rule is None:
+        return ""
+    sign = -1 if cell.study.minimise else 1
+    own = [sign * figure for figure in cell.searched()]
+    draws = math.ceil(cell.left / cell.study.tuning.epochs)
+    if len(own) < LEAST:
+        return ""
+    upper = max(*own, best_of(own, draws, rule.confidence))
+    for other in cells:
+        figures = [sign * figure for figure in other.searched()]
+        if other is cell or other.backbone != cell.backbone or len(figures) < LEAST:
+            continue
+        lower = best_of(figures, len(figures), 1 - rule.confidence)
+        if upper < lower:
+            return (
+                f"its {draws} remaining trials would reach {sign * upper:.4f} at best, {other.label} reaches "
+                f"{sign * lower:.4f} at least (one-sided bounds at {rule.confidence:g})"
+            )
+    return ""
+
+
+def best_of(figures: Sequence[float], draws: int, probability: float) -> float:
+    """The figure under which the best of so many new draws stays with this probability.
+
+    m + s sqrt(1 + 1/n) t(p^(1/draws), n - 1), m and s of the n figures: the prediction bound of a normal sample (Hahn 1969),
+    with the draws taken for independent of each other.
+    """
+    from scipy.stats import t
+
+    n = len(figures)
+    width = stdev(figures) * math.sqrt(1 + 1 / n)
+    return float(fmean(figures) + width * t.ppf(probability ** (1 / max(1, draws)), n - 1))
