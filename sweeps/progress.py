@@ -45,7 +45,7 @@ class Board:
         self.states[cell.name][known.state] += 1
         if replayed:
             self._old += known.epochs
-        else:
+        elif isinstance(known, Record):
             self.say(self._line(cell, known))
 
     def stage(self, cell: Cell) -> None:
@@ -119,7 +119,7 @@ class LiveBoard(Board):
         self.states[cell.name][known.state] += 1
         if replayed:
             self._old += known.epochs
-        if known.state == "failed" and not replayed:
+        elif known.state == "failed" and isinstance(known, Record):
             self.say(self._line(cell, known))
 
     def stage(self, cell: Cell) -> None:
@@ -160,11 +160,11 @@ def board(study: Study, cells: list[Cell], stream: TextIO | None = None) -> Boar
 
 
 def _epochs(study: Study, cell: Cell) -> int:
-    return 0 if cell.trouble else planned(study, cell.label)
+    return 0 if cell.trouble else planned(study, cell.label, cell.spent if cell.cut else None)
 
 
-def planned(study: Study, label: str) -> int:
-    """All training epochs that a backbone under an entry of `losses` is going to spend."""
+def planned(study: Study, label: str, spent: int | None = None) -> int:
+    """All training epochs that a backbone under an entry of `losses` is going to spend; `spent`: its search ended with so many."""
     tune, confirm = study.tune, study.confirm
     if study.ensemble:
         return confirm.seeds * study.ensemble.counts[-1] * confirm.epochs
@@ -172,7 +172,7 @@ def planned(study: Study, label: str) -> int:
     untuned = confirm.seeds if study.default_seeds is None else study.default_seeds
     searched = 0
     if tune:
-        searched = cell.spent if cell.cut else plan.budget(study)
+        searched = plan.budget(study) if spent is None else spent
         searched += min(tune.finalists, tune.trials) * tune.finalist_seeds * tune.epochs
     return searched + (rows * confirm.seeds + untuned) * confirm.epochs
 
