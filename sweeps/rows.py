@@ -16,12 +16,13 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import ColumnElement, String, or_, select, type_coerce
+from sqlalchemy import String, bindparam, select, type_coerce
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-MOST = 500  # trials that are named one by one in a query; SQLite takes 999
+MOST = 500  # trials that are named in one query; SQLite takes 999
+_ODD = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
 
 
 class Rows(RDBStorage):
@@ -29,7 +30,7 @@ class Rows(RDBStorage):
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         with _create_scoped_session(self.scoped_session) as session:
-            if not (found := _trials(session, [models.TrialModel.trial_id == trial_id])):
+            if not (found := _frozen(session, _in_parts(session, _NAMED, [trial_id]))):
                 raise KeyError(f"no trial {trial_id} in the database")
             return found[0]
 
@@ -41,79 +42,64 @@ class Rows(RDBStorage):
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
         """The study's trials in one of `states` (None: any) that are named or younger than the given one, by their id."""
-        trial = models.TrialModel
-        named = [one for one in included_trial_ids if one <= trial_id_greater_than]
-        if len(named) > MOST:
-            return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
-        where: list[ColumnElement[bool]] = [trial.study_id == study_id]
-        if trial_id_greater_than > -1:
-            where.append(or_(trial.trial_id > trial_id_greater_than, trial.trial_id.in_(named)))
-        if states is not None:
-            where.append(trial.state.in_([state for state in TrialState if state in states]))
+        older = sorted(one for one in included_trial_ids if one <= trial_id_greater_than)
         with _create_scoped_session(self.scoped_session) as session:
-            found = _trials(session, where)
-            if not found:
+            rows = _in_parts(session, _NAMED, older)
+            rows += session.connection().execute(_AFTER, {"study": study_id, "after": trial_id_greater_than}).all()
+            if not rows:
                 models.StudyModel.find_or_raise_by_id(study_id, session)
-            return found
+            return _frozen(session, [row for row in rows if states is None or row[2] in states])
 
 
-def _trials(session: "Session", where: list[ColumnElement[bool]]) -> list[FrozenTrial]:
-    """The trials that fulfil all conditions, by id. They are read before what belongs to them, as Optuna does."""
+def _in_parts(session: "Session", statement: Any, trials: list[int]) -> list[Any]:
+    """What a query finds of these trials, so many at a time."""
     connection = session.connection()
-    trial = models.TrialModel.__table__.c
-    columns = (trial.trial_id, trial.number, trial.state, trial.datetime_start, trial.datetime_complete)
-    rows = connection.execute(select(*columns).where(*where).order_by(trial.trial_id)).all()
-    if not rows:
-        return []
-
-    def children(model: Any, *names: str) -> dict[int, list[Any]]:
-        """Trial id -> the rows of another table that belong to it, in the order they were made, as (id, column, ...)."""
-        table = model.__table__
-        # The kind of a number as it stands there: to make a member of the enumeration of each costs as much as to read it.
-        wanted = [type_coerce(table.c[name], String) if name.endswith("_type") else table.c[name] for name in names]
-        query = select(table.c.trial_id, *wanted).join(models.TrialModel, trial.trial_id == table.c.trial_id)
-        found: dict[int, list[Any]] = defaultdict(list)
-        for row in connection.execute(query.where(*where).order_by(*table.primary_key)):
-            found[row[0]].append(row)
-        return found
-
-    params = children(models.TrialParamModel, "param_name", "param_value", "distribution_json")
-    values = children(models.TrialValueModel, "objective", "value", "value_type")
-    users = children(models.TrialUserAttributeModel, "key", "value_json")
-    systems = children(models.TrialSystemAttributeModel, "key", "value_json")
-    steps = children(models.TrialIntermediateValueModel, "step", "intermediate_value", "intermediate_value_type")
-    return [
-        FrozenTrial(
-            number=number,
-            state=state,
-            value=None,
-            values=[_number(figure, kind) for _, _, figure, kind in sorted(values[one], key=_place)]
-            if one in values
-            else None,
-            datetime_start=_local(begun),
-            datetime_complete=_local(ended),
-            params={name: _distribution(text).to_external_repr(inner) for _, name, inner, text in params.get(one, ())},
-            distributions={name: _distribution(text) for _, name, _, text in params.get(one, ())},
-            user_attrs={key: json.loads(text) for _, key, text in users.get(one, ())},
-            system_attrs={key: json.loads(text) for _, key, text in systems.get(one, ())},
-            intermediate_values={place: _number(figure, kind) for _, place, figure, kind in steps.get(one, ())},
-            trial_id=one,
-        )
-        for one, number, state, begun, ended in rows
-    ]
+    parts = (trials[start : start + MOST] for start in range(0, len(trials), MOST))
+    return [row for part in parts for row in connection.execute(statement, {"trials": part})]
 
 
-def _place(row: Any) -> int:
-    """Of a trial's value: that of its objective."""
-    return row[1]
+def _frozen(session: "Session", rows: list[Any]) -> list[FrozenTrial]:
+    """The trials of these rows, with what belongs to them; that is read later, as Optuna does."""
+    trials = [row[0] for row in rows]
+    children: list[dict[int, list[Any]]] = []
+    for statement in _CHILDREN:
+        of = defaultdict(list)
+        for child in _in_parts(session, statement, trials):
+            of[child[0]].append(child)
+        children.append(of)
+    return [_trial(row, *(of.get(row[0], ()) for of in children)) for row in rows]
+
+
+def _of_trials(model: Any, *names: str) -> Any:
+    """The rows of another table that belong to trials, as (trial id, column, ...), in the order they were made."""
+    table = model.__table__
+    # The kind of a number by its name: to make a member of the enumeration of each costs as much as to read it.
+    columns = [type_coerce(table.c[name], String) if name.endswith("_type") else table.c[name] for name in names]
+    wanted = table.c.trial_id.in_(bindparam("trials", expanding=True))
+    return select(table.c.trial_id, *columns).where(wanted).order_by(*table.primary_key)
+
+
+def _trial(row: Any, params: Any, values: Any, users: Any, systems: Any, steps: Any) -> FrozenTrial:
+    one, number, state, begun, ended = row
+    return FrozenTrial(
+        number=number,
+        state=state,
+        value=None,
+        values=[_number(figure, kind) for _, _, figure, kind in sorted(values, key=lambda v: v[1])] or None,
+        datetime_start=_local(begun),
+        datetime_complete=_local(ended),
+        params={name: _distribution(text).to_external_repr(inner) for _, name, inner, text in params},
+        distributions={name: _distribution(text) for _, name, _, text in params},
+        user_attrs={key: json.loads(text) for _, key, text in users},
+        system_attrs={key: json.loads(text) for _, key, text in systems},
+        intermediate_values={step: _number(figure, kind) for _, step, figure, kind in steps},
+        trial_id=one,
+    )
 
 
 def _number(figure: float | None, kind: str) -> float:
-    """A figure as the database holds it: what is not finite only by the name of its kind."""
-    return figure if figure is not None else _ODD[kind]
-
-
-_ODD = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
+    """A figure as the database holds it: one that is not finite only as the name of its kind."""
+    return _ODD[kind] if figure is None else figure
 
 
 @lru_cache(maxsize=1024)
@@ -124,3 +110,19 @@ def _distribution(text: str) -> BaseDistribution:
 def _local(utc: datetime | None) -> datetime | None:
     """The database holds naive UTC, Optuna hands out naive local time."""
     return None if utc is None else utc.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
+
+
+# Made once: to make a statement takes longer than to run it.
+_TRIAL = models.TrialModel.__table__.c
+_TRIALS = select(_TRIAL.trial_id, _TRIAL.number, _TRIAL.state, _TRIAL.datetime_start, _TRIAL.datetime_complete)
+_NAMED = _TRIALS.where(_TRIAL.trial_id.in_(bindparam("trials", expanding=True))).order_by(_TRIAL.trial_id)
+_AFTER = _TRIALS.where(_TRIAL.study_id == bindparam("study"), _TRIAL.trial_id > bindparam("after")).order_by(
+    _TRIAL.trial_id
+)
+_CHILDREN = (
+    _of_trials(models.TrialParamModel, "param_name", "param_value", "distribution_json"),
+    _of_trials(models.TrialValueModel, "objective", "value", "value_type"),
+    _of_trials(models.TrialUserAttributeModel, "key", "value_json"),
+    _of_trials(models.TrialSystemAttributeModel, "key", "value_json"),
+    _of_trials(models.TrialIntermediateValueModel, "step", "intermediate_value", "intermediate_value_type"),
+)
