@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import ledger, record
+from bench.elsewhere import Elsewhere
 from bench.errors import RequestError, TrialFailed
 from bench.plain import Progress, Result, Trial
 from bench.record import Record
@@ -32,6 +33,7 @@ class Driver:
         window: is told of every change of a record.
         board: the live display.
         stop: interrupts the loop, nowhere but where it waits; None: nothing does.
+        elsewhere: where checkpoints lie; None: in the trial's folder.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Driver:
         window: Window,
         board: Board,
         stop: Stop | None = None,
+        elsewhere: Elsewhere | None = None,
     ):
         self.study = study
         self.folder = folder
@@ -51,6 +54,7 @@ class Driver:
         self.window = window
         self.board = board
         self.stop = stop or Stop()
+        self.elsewhere = elsewhere
         self._owner: dict[Trial, Cell] = {}
         self._epochs: dict[Trial, int] = {}
 
@@ -104,7 +108,7 @@ class Driver:
             self._prune(trial)
             return
         self.board.started(trial)
-        self.workers.submit(trial, str(folder))
+        self.workers.submit(trial, self.elsewhere.place(trial.id) if self.elsewhere else str(folder))
         self.window.send(folder)
 
     def _fuse(self, cell: Cell, fusion: Fusion) -> None:

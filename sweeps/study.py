@@ -37,7 +37,10 @@ class Study(Part):
         closed_every: each so-many-th image of an identity is kept for the closed-set test, in every trial; 0: none.
         ensemble: the patches and scorers of an ensemble; None: every network is a row of its own.
         given: what is different where the user's own files are there.
-        storage: Optuna's database; None: `runs/optuna.db`.
+        storage: Optuna's database; None: `runs/optuna.db`. `${NAME}` in it stands for a variable of the environment, here and
+            in `checkpoints`.
+        checkpoints: a URL or an absolute folder for the checkpoints and copies of the final records, where workers do not
+            share the driver's disk (bench.elsewhere); None: they lie in the trial's own folder.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -65,6 +68,7 @@ class Study(Part):
     display: list[dict[str, Any]] = []
     resources: Resources = Resources()
     storage: str | None = None
+    checkpoints: str | None = None
     allow_overlap: bool = False
     images_per_identity: Positive | None = None
     supervise: list[str] = []
