@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.credentials import hidden
 from bench.plain import Progress, Result, Trial
 
 VERSION = 1
@@ -88,7 +89,7 @@ def finish(folder: Path, state: str, reason: str = "", result: Result | None = N
     """Write the final record; `result` is None for a pruned or failed trial, `kind` says how one failed."""
     import numpy as np
 
-    body: dict[str, Any] = {"version": VERSION, "state": state, "reason": reason}
+    body: dict[str, Any] = {"version": VERSION, "state": state, "reason": hidden(reason)}
     if state == "failed":
         body["kind"] = kind or "diverged"
     if result is not None:

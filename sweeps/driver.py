@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import ledger, record
+from bench.credentials import hidden
 from bench.elsewhere import Elsewhere
 from bench.errors import RequestError, TrialFailed
 from bench.plain import Progress, Result, Trial
@@ -142,13 +143,13 @@ class Driver:
             record.finish(folder, "failed", str(event), kind="error")
         else:
             # Not a trial that went wrong but a defect: where it came from is wanted.
-            (folder / "error.txt").write_text("".join(traceback.format_exception(event)))
+            (folder / "error.txt").write_text(hidden("".join(traceback.format_exception(event))))
             reason = f"{type(event).__name__}: {event} (traceback in {folder.name}/error.txt)"
             record.finish(folder, "failed", reason, kind="error")
         cell = self._owner[trial]
         self._settle(trial, record.read(folder))
         if isinstance(event, RequestError):
-            self._give_up(cell, trial, str(event))
+            self._give_up(cell, trial, hidden(str(event)))
 
     def _count(self, trial: Trial, event: Progress, replayed: bool = False) -> bool:
         """Count an epoch; True: the trial is not worth another."""
