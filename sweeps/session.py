@@ -91,7 +91,7 @@ def sweep(
         stop.last_words = end.last_words
         with end:
             with stop.waiting():
-                end.workers = workers = _workers(asked, address, slots, run, shown.say)
+                end.workers = workers = _workers(asked, address, slots, run, shown.say, elsewhere)
             stop.listen()
             driver = Driver(asked, folder, cells, workers, window, shown, stop, meter, elsewhere)
             end.save = partial(_save, driver, facts)
@@ -236,7 +236,14 @@ def _tuner(study: Study, backbone: str, label: str, store: Any) -> tuner.Tuner |
     )
 
 
-def _workers(study: Study, address: str, slots: int | None, run: Run | None, say: Callable[[str], None]) -> Workers:
+def _workers(
+    study: Study,
+    address: str,
+    slots: int | None,
+    run: Run | None,
+    say: Callable[[str], None],
+    elsewhere: Elsewhere | None,
+) -> Workers:
     if slots is not None and slots < 1:
         raise RequestError(f"slots must be at least 1, got {slots}")
     if address == "inline":
@@ -249,7 +256,8 @@ def _workers(study: Study, address: str, slots: int | None, run: Run | None, say
     pool = RayPool(address, resources=study.resources, slots=slots, run=run, say=say)
     try:
         if address != "local" and run is None:
-            nodes.check(study, str(places.study_folder(study.name)), cluster.demands(study.resources))
+            place = elsewhere.url if elsewhere else str(places.study_folder(study.name))
+            nodes.check(study, place, cluster.demands(study.resources))
     except BaseException:
         pool.close()
         raise
