@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import re
+import secrets
 from dataclasses import asdict
 from typing import Any
 
@@ -46,10 +47,12 @@ class Checkpoints:
         buffer = io.BytesIO()
         torch.save({"state": state, "events": json.dumps([asdict(event) for event in events])}, buffer)
         path = f"{self.folder}/checkpoint-{self.attempt}.pt"
-        with self.files.open(path + ".part", "wb") as file:
+        # Two attempts that began before there was any file have one number: the unfinished file is not theirs together.
+        part = f"{path}.{secrets.token_hex(4)}.part"
+        with self.files.open(part, "wb") as file:
             file.write(buffer.getvalue())
             file.flush()
-        self.files.mv(path + ".part", path)
+        self.files.mv(part, path)
 
     def _paths(self) -> list[str]:
         return sorted(path for path in self.files.ls(self.folder, detail=False) if _NAME.search(path))

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Generator
 
 from bench.plain import Result, Trial
+from sweeps.parts import ONE_CPU, Resources
 from sweeps.work import Heard, Run, WorkerLost, work
 
 
@@ -11,19 +12,19 @@ class Inline:
     """The twin of `sweeps.pool.RayPool` (see `sweeps.work.Workers`); one slot.
 
     Args:
-        cpus: threads of a trial.
+        resources: threads and processes of a trial; the rest of it is whatever this machine has.
         run: what runs a trial; None: `bench.trial.run`.
     """
 
     slots = 1
 
-    def __init__(self, cpus: float = 1, run: Run | None = None):
-        self._cpus = cpus
+    def __init__(self, resources: Resources = ONE_CPU, run: Run | None = None):
+        self._resources = resources
         self._run = run
         self._live: deque[tuple[Trial, Generator]] = deque()
 
     def submit(self, trial: Trial, folder: str) -> None:
-        self._live.append((trial, work(trial, folder, self._cpus, self._run)))  # type: ignore[arg-type]
+        self._live.append((trial, work(trial, folder, self._resources, self._run)))  # type: ignore[arg-type]
 
     def next(self, timeout: float) -> Heard | None:
         if not self._live:
@@ -47,6 +48,6 @@ class Inline:
     def busy(self) -> int:
         return len(self._live)
 
-    def close(self) -> None:
+    def close(self, patience: float = 10.0) -> None:
         for trial, _ in list(self._live):
             self.cancel(trial)

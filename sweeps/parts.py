@@ -16,6 +16,26 @@ def _none_or_several(every: int) -> int:
 
 
 Every = Annotated[int, AfterValidator(_none_or_several)]
+Amount = Annotated[float, Field(ge=1e-4)]  # of a resource: Ray counts in ten-thousandths
+
+
+def _whole_or_a_share(gpus: float) -> float:
+    if gpus == 0 or 1e-4 <= gpus < 1 or (gpus > 0 and gpus == int(gpus)):
+        return gpus
+    raise ValueError(f"got {gpus:g}, expected 0, a share of one GPU (0.25) or whole GPUs (2)")
+
+
+def _custom(amounts: dict[str, float]) -> dict[str, float]:
+    """Ray's own resources go by other names here."""
+    own = {"CPU": "cpus", "GPU": "gpus", "memory": "memory"}
+    for name in amounts:
+        if name in own or not name or name == "object_store_memory":
+            raise ValueError(f"got {name!r}, expected the name of a custom resource{_instead(own.get(name))}")
+    return amounts
+
+
+def _instead(key: str | None) -> str:
+    return f" (ask for it by `{key}`)" if key else ""
 
 
 class Part(BaseModel):
@@ -123,10 +143,45 @@ class Confirm(Part):
 
 
 class Resources(Part):
-    """What one trial occupies; fractions are allowed."""
+    """What one trial occupies, all of it on one node, and how many processes it is.
 
-    cpus: Annotated[float, Field(gt=0)] = 1
-    gpus: Annotated[float, Field(ge=0)] = 0
+    Attributes:
+        cpus: also the threads of its processes together. A fraction is allowed.
+        gpus: whole ones, or a share of one.
+        memory: GiB of the node's memory; None: whatever is there.
+        custom: amounts of what a cluster's owner calls its further resources.
+        processes: None: one for each of several GPUs, else one.
+    """
+
+    cpus: Amount = 1
+    gpus: Annotated[float, AfterValidator(_whole_or_a_share)] = 0
+    memory: Amount | None = None
+    custom: Annotated[dict[str, Amount], AfterValidator(_custom)] = {}
+    processes: Positive | None = None
+
+    @model_validator(mode="after")
+    def _room_for_each_process(self) -> "Resources":
+        several = self.count > 1
+        if several and self.gpus and self.count != self.gpus:
+            raise ValueError(f"{self.count} processes on {self.gpus:g} GPUs: expected one GPU for each process")
+        if several and not self.gpus and self.cpus < self.count:
+            raise ValueError(
+                f"{self.count} processes on {self.cpus:g} CPUs: expected at least one CPU for each process"
+            )
+        return self
+
+    @property
+    def count(self) -> int:
+        """How many processes a trial is."""
+        return self.processes or max(1, int(self.gpus))
+
+    @property
+    def threads(self) -> int:
+        """Threads of each process."""
+        return max(1, int(self.cpus) // self.count)
+
+
+ONE_CPU = Resources()
 
 
 def named(value: Any) -> Any:

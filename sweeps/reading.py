@@ -112,6 +112,9 @@ def digest(study: Study) -> str:
     for key in _LATER:
         if said[key] == Study.model_fields[key].default:
             del said[key]
+    said["resources"] = {
+        key: said["resources"][key] for key in ("cpus", "gpus")
+    }  # the others decide nothing of a trial
     for entry in said["losses"].values():
         for key, unused in (("loss", None), ("trial", Own().model_dump())):
             if entry[key] == unused:

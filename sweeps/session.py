@@ -3,7 +3,7 @@
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,7 +75,7 @@ def sweep(
         window = MlflowWindow(asked.name, folder)
         shown = board(asked, cells, stream)
         try:
-            workers = _workers(asked, address, slots, run)
+            workers = _workers(asked, address, slots, run, shown.say)
         except BaseException:
             shown.close()
             window.close("failed")
@@ -219,21 +219,20 @@ def _tuner(study: Study, backbone: str, label: str, store: Any) -> tuner.Tuner |
     )
 
 
-def _workers(study: Study, address: str, slots: int | None, run: Run | None) -> Workers:
+def _workers(study: Study, address: str, slots: int | None, run: Run | None, say: Callable[[str], None]) -> Workers:
     if slots is not None and slots < 1:
         raise RequestError(f"slots must be at least 1, got {slots}")
-    cpus, gpus = study.resources.cpus, study.resources.gpus
     if address == "inline":
         from sweeps.inline import Inline
 
-        return Inline(cpus, run)
+        return Inline(study.resources, run)
     from sweeps import nodes
     from sweeps.pool import RayPool
 
-    pool = RayPool(address, cpus=cpus, gpus=gpus, slots=slots, run=run)
+    pool = RayPool(address, resources=study.resources, slots=slots, run=run, say=say)
     try:
         if address != "local" and run is None:
-            nodes.check(study, str(places.study_folder(study.name)), {"CPU": cpus, "GPU": gpus})
+            nodes.check(study, str(places.study_folder(study.name)))
     except BaseException:
         pool.close()
         raise

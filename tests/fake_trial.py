@@ -1,8 +1,10 @@
 """A stand-in for `bench.trial.run`: a formula instead of a training, with the same manners (events, checkpoint, resume).
 
 What it shall do wrong is said by the trial's `data`: `diverge` (names of losses), `request` (a sentence), `defect`, `kill`
-(attempts that die at the second epoch), `stuck` (seconds in C), `nap` (seconds an epoch); `tell` names environment variables,
-`closed: 1` makes the data those of a closed-set test.
+(attempts that die at the second epoch), `oom` and `hungry` (attempts that find no GPU memory, or no memory, at the second
+epoch), `stuck` (seconds in C), `nap` (seconds an epoch); `tell` names environment variables, `log: 1` adds a line to the file
+`executed` for every epoch that is worked on (epoch, pid, CUDA_VISIBLE_DEVICES), `closed: 1` makes the data those of a
+closed-set test.
 """
 
 import json
@@ -23,7 +25,7 @@ def figure(trial: Trial, epoch: int) -> float:
     return (0.9 - off + 0.001 * (trial.seed % 7)) * (1 - math.exp(-epoch))
 
 
-def run(trial: Trial, folder: str) -> Iterator[Progress | Result]:
+def run(trial: Trial, folder: str, processes: int = 1) -> Iterator[Progress | Result]:
     """Progress per epoch, then a result; goes on from `checkpoint-1.pt`."""
     wrong = trial.data
     if "request" in wrong:
@@ -37,12 +39,12 @@ def run(trial: Trial, folder: str) -> Iterator[Progress | Result]:
         if trial.holdout:
             metrics["dev/accuracy"] = figure(trial, epoch)
         past.append(Progress(10 * epoch, epoch, metrics, 0.5 * epoch))
-        saved.write_text(json.dumps([vars(event) for event in past]))
+        _write(saved, json.dumps([vars(event) for event in past]))
         yield past[-1]
-    yield _result(trial, past)
+    yield _result(trial, past, processes)
 
 
-def _result(trial: Trial, past: list[Progress]) -> Result:
+def _result(trial: Trial, past: list[Progress], processes: int) -> Result:
     metrics = dict(past[-1].metrics) if past else {}
     scores = {}
     for name in (*(spec["name"] for spec in trial.protocols), *["closed"] * trial.data.get("closed", 0)):
@@ -58,11 +60,14 @@ def _result(trial: Trial, past: list[Progress]) -> Result:
     facts = {"commit": "c0ffee", "dirty": False, "versions": {"torch": "2"}}
     if "tell" in trial.data:
         facts["told"] = [os.environ.get(name) for name in trial.data["tell"]]
-    return Result(metrics, scores, {}, {"train_seconds": 1.0}, facts)
+    return Result(metrics, scores, {}, {"train_seconds": 1.0, "processes": processes}, facts)
 
 
 def _misbehave(trial: Trial, folder: str, epoch: int) -> None:
     wrong = trial.data
+    if wrong.get("log"):
+        with (Path(folder) / "executed").open("a") as file:
+            file.write(f"{epoch} {os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES')}\n")
     time.sleep(wrong.get("nap", 0))
     if trial.loss in wrong.get("diverge", []):
         raise TrialFailed(f"the loss is nan at step {epoch}")
@@ -70,6 +75,10 @@ def _misbehave(trial: Trial, folder: str, epoch: int) -> None:
         raise ZeroDivisionError("a defect")
     if epoch == 2 and _count(folder, "attempts") <= wrong.get("kill", 0):
         os.kill(os.getpid(), signal.SIGKILL)
+    if epoch == 2 and "oom" in wrong and _count(folder, "oom") <= wrong["oom"]:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    if epoch == 2 and "hungry" in wrong and _count(folder, "hungry") <= wrong["hungry"]:
+        raise MemoryError("Unable to allocate 2.00 GiB")
     if "stuck" in wrong:
         _sleep_in_c(wrong["stuck"])
 
@@ -82,6 +91,13 @@ def _sleep_in_c(seconds: float) -> None:
     libc = ctypes.PyDLL(None)  # keeps the interpreter's lock, as a long kernel in C++ would
     while time.monotonic() < until:
         libc.usleep(900_000)
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: a trial may be killed at any moment."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(text)
+    part.replace(path)
 
 
 def _count(folder: str, name: str) -> int:

@@ -6,12 +6,14 @@ import time
 from pathlib import Path
 
 import fake_trial
+import psutil
 import pytest
 
-from bench.errors import RequestError, TrialFailed
+from bench.errors import RequestError, TrialFailed, Unreachable
 from bench.plain import Options, Progress, Result, Trial
-from sweeps import pool
+from sweeps import cluster, pool
 from sweeps.inline import Inline
+from sweeps.parts import Resources
 from sweeps.work import WorkerLost
 
 PATIENCE = 60.0  # seconds that any test waits at most
@@ -124,25 +126,142 @@ def test_the_places_reach_the_workers_and_no_gpu_does(ray_pool, tmp_path):
     assert result[0][-1].provenance["told"] == ["/somewhere", "", "1"]
 
 
-def test_a_request_that_no_node_can_ever_hold_is_refused(ray_pool):
-    with pytest.raises(
-        RequestError, match=r"asks for 1000 CPUs and 0 GPUs, and no node can hold it \(there is: \d+ CPUs"
-    ):
-        pool._places(1000, 0)
-    with pytest.raises(RequestError, match=r"asks for 1 CPUs and 64 GPUs"):
-        pool._places(1, 64)
-    assert pool._places(0.5, 0) == 2 * len(os.sched_getaffinity(0))
+def test_a_killed_worker_is_recorded(ray_pool, tmp_path):
+    last = hear(ray_pool, [trial(kill=1)], tmp_path)[0][-1]
+    lost, finished = last.provenance["attempts"]
+    assert lost["reason"].startswith("WorkerCrashedError: The worker died unexpectedly")
+    assert lost["node"] and finished == {"reason": "finished", "node": lost["node"], "cpus": 1}
 
 
-def test_a_trial_that_no_node_can_hold_any_more_fails_instead_of_waiting(ray_pool, tmp_path, monkeypatch):
-    def lost(cpus, gpus):
-        raise RequestError("no node can hold it")
-
-    monkeypatch.setattr(pool, "_places", lost)
-    monkeypatch.setattr(ray_pool, "_look", 0.0)
-    ray_pool.submit(waiting := trial(nap=PATIENCE), str(tmp_path))
-    heard = ray_pool.next(0.5)
-    assert heard.trial == waiting and isinstance(heard.event, WorkerLost) and "no node" in str(heard.event)
-    until = time.monotonic() + PATIENCE
-    while ray_pool.busy():
+def test_a_worker_killed_from_outside_resumes_and_says_every_step_once(ray_pool, tmp_path):
+    """Of an attempt's events those of its checkpoint are said again, as the driver expects; none is worked on again."""
+    victim = trial(epochs=8, nap=0.2, log=1)
+    (tmp_path / "0").mkdir()
+    ray_pool.submit(victim, str(tmp_path / "0"))
+    executed = tmp_path / "0" / "executed"
+    steps, until = [], time.monotonic() + PATIENCE
+    while not steps or not isinstance(steps[-1], Result):
         assert time.monotonic() < until
+        if heard := ray_pool.next(0.2):
+            assert not isinstance(heard.event, Exception)
+            steps.append(heard.event)
+            if len(steps) == 3:  # in the middle of an epoch
+                worker = psutil.Process(int(executed.read_text().splitlines()[-1].split()[1]))
+                assert worker.cmdline()[0].startswith("ray::")
+                worker.kill()
+    worked = [int(line.split()[0]) for line in executed.read_text().splitlines()]
+    assert set(worked) == set(range(1, 9)) and len(worked) <= 9  # the epoch that was cut short is worked on again
+    assert len({line.split()[1] for line in executed.read_text().splitlines()}) == 2
+    firsts = list(dict.fromkeys(event.step for event in steps[:-1]))
+    assert firsts == [10 * epoch for epoch in range(1, 9)]
+
+
+def test_out_of_memory_a_trial_is_given_more_once(ray_pool, tmp_path):
+    result = hear(ray_pool, [trial(hungry=1)], tmp_path)[0][-1]
+    assert [(a["cpus"], a["reason"]) for a in result.provenance["attempts"]] == [
+        (1, "Unable to allocate 2.00 GiB"),
+        (2, "finished"),
+    ]
+
+
+def test_out_of_memory_twice_a_trial_fails(ray_pool, tmp_path):
+    last = hear(ray_pool, [trial(hungry=2)], tmp_path)[0][-1]
+    assert isinstance(last, WorkerLost)
+    assert str(last) == "out of memory twice, with cpus 1 and again with 2: Unable to allocate 2.00 GiB"
+
+
+def test_while_a_trial_waits_for_more_than_the_others_none_of_them_is_started(ray_pool, tmp_path):
+    ray_pool.submit(long := trial(1, epochs=10**6, nap=0.05), str(tmp_path))
+    (tmp_path / "0").mkdir()
+    ray_pool.submit(hungry := trial(hungry=1), str(tmp_path / "0"))
+    until = time.monotonic() + PATIENCE
+    while not any(task.attempts.weight == 2 for task in ray_pool._live):
+        assert time.monotonic() < until
+        ray_pool.next(0.1)
+    assert ray_pool.busy() == ray_pool.slots + 1  # one CPU of the two is taken
+    ray_pool.cancel(long)
+    heard = None
+    while not heard or not isinstance(heard.event, Result):
+        assert time.monotonic() < until
+        heard = ray_pool.next(0.1) or heard
+    assert heard.trial == hungry
+
+
+def test_a_request_that_no_node_can_ever_hold_is_refused(ray_pool, monkeypatch):
+    monkeypatch.setattr(cluster, "connect", lambda address: None)  # it is
+    monkeypatch.setattr(cluster, "disconnect", lambda address: None)
+    says = r"asks for 1000 CPUs and 0 GPUs, and no node can hold it \(there is: \d+ CPUs and 0 GPUs\)"
+    with pytest.raises(RequestError, match=says):
+        pool.RayPool(resources=Resources(cpus=1000))
+    with pytest.raises(RequestError, match=r"asks for 1 CPUs and 64 GPUs"):
+        pool.RayPool(resources=Resources(gpus=64))
+    assert pool.RayPool(resources=Resources(cpus=0.5)).slots == 2 * len(os.sched_getaffinity(0))
+    assert pool.RayPool(resources=Resources(cpus=0.5), slots=3).slots == 3
+
+
+@pytest.fixture
+def empty(ray_pool, monkeypatch):
+    """A cluster whose nodes are gone, as far as it is looked at; what the pool says."""
+    said = []
+    monkeypatch.setattr(ray_pool, "_say", said.append)
+    monkeypatch.setattr(ray_pool, "_look", 0.0)
+    monkeypatch.setattr(pool, "LOOK", 0.05)
+    monkeypatch.setattr(ray_pool, "slots", ray_pool.slots)
+    monkeypatch.setattr(cluster, "nodes", list)
+    return said
+
+
+def test_a_trial_that_no_node_can_hold_any_more_says_so_and_does_not_wait_for_ever(
+    ray_pool, tmp_path, monkeypatch, empty
+):
+    monkeypatch.setattr(pool, "WAIT", 1.0)
+    monkeypatch.setattr(ray_pool, "_start", lambda task: None)
+    ray_pool.submit(waiting := trial(), str(tmp_path))
+    until = time.monotonic() + PATIENCE
+    with pytest.raises(Unreachable, match=r"no node can hold it \(there is: no node\).*the same command goes on"):
+        while time.monotonic() < until:
+            assert ray_pool.next(0.2) is None
+    assert len(empty) == 1 and empty[0].startswith(f"trial {waiting.id} waits: a trial asks for 1 CPUs")
+    ray_pool.cancel(waiting)
+
+
+def test_a_trial_that_runs_is_heard_although_its_node_is_said_to_be_gone(ray_pool, tmp_path, monkeypatch, empty):
+    monkeypatch.setattr(pool, "SILENCE", 5.0)
+    events = hear(ray_pool, [trial(epochs=4, nap=0.3)], tmp_path)[0]
+    assert isinstance(events[-1], Result) and "attempts" not in events[-1].provenance
+
+
+def test_a_trial_that_falls_silent_when_its_node_is_gone_is_tried_again(ray_pool, tmp_path, monkeypatch):
+    nodes = cluster.nodes
+
+    def gone_once():
+        return [] if any(task.node and not task.attempts.over for task in ray_pool._live) else nodes()
+
+    monkeypatch.setattr(cluster, "nodes", gone_once)
+    monkeypatch.setattr(pool, "SILENCE", 1.0)
+    monkeypatch.setattr(pool, "LOOK", 0.1)
+    monkeypatch.setattr(ray_pool, "_look", 0.0)
+    events = hear(ray_pool, [trial(epochs=2, nap=4, log=1)], tmp_path)[0]
+    assert isinstance(events[-1], Result)
+    assert events[-1].provenance["attempts"][0]["reason"] == "its node is gone, and nothing more was heard"
+    assert len({line.split()[1] for line in (tmp_path / "0" / "executed").read_text().splitlines()}) > 1
+
+
+def test_slots_follow_the_nodes(ray_pool, monkeypatch):
+    said = []
+    monkeypatch.setattr(ray_pool, "_say", said.append)
+    monkeypatch.setattr(ray_pool, "_look", 0.0)
+    before, nodes = ray_pool.slots, cluster.nodes
+    monkeypatch.setattr(cluster, "nodes", lambda: nodes() * 2)
+    ray_pool.next(0)
+    assert ray_pool.slots == 2 * before
+    assert said == [f"the cluster has room for {2 * before} trials at once; {2 * before} are run (before: {before})"]
+    monkeypatch.setattr(cluster, "nodes", nodes)
+    monkeypatch.setattr(ray_pool, "_look", 0.0)
+    ray_pool.next(0)
+    assert ray_pool.slots == before
+
+
+def test_a_trial_of_several_processes_is_told_so(monkeypatch, tmp_path):
+    alone = Inline(Resources(cpus=2, processes=2), fake_trial.run)
+    assert hear(alone, [trial()], tmp_path)[0][-1].cost["processes"] == 2

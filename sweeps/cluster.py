@@ -1,0 +1,268 @@
+"""The Ray cluster: how it is reached, what its nodes have, how many trials fit into it. It knows no trial."""
+
+import contextlib
+import os
+import secrets
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.errors import RequestError
+from bench.places import VARIABLES
+from sweeps.parts import Resources
+
+STARTS = 3  # tries to start Ray here
+KNOCK = 5.0  # seconds for a host to answer at all: Ray itself tries a wrong address for 20
+_UNIT = 10_000  # Ray counts resources in ten-thousandths
+_GIB = 2**30
+_TOKEN = "RAY_AUTH_TOKEN to the token of its head, or RAY_AUTH_TOKEN_PATH to the file that holds it"
+
+
+class Node(NamedTuple):
+    """A node that is alive.
+
+    Attributes:
+        id: Ray's; a node that comes back at the same address has another one.
+        has: amount of each of Ray's resources (`CPU`, `GPU`, `memory` in bytes, custom ones), taken or free.
+    """
+
+    id: str
+    address: str
+    has: Mapping[str, float]
+
+
+def authenticate() -> None:
+    """Be a client that shows its token: Ray 2.60 asks for one, and every client has to be told so before it starts."""
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+def connect(address: str) -> None:
+    """Be a driver on the cluster at `address`; `local` starts one in this process's care.
+
+    Raises:
+        RequestError: it cannot be reached, does not let us in, or does not start.
+    """
+    authenticate()
+    # Ray would hide all GPUs from its own processes where a node has none, and it cannot be asked again.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if address == "local":
+        _start()
+    else:
+        _join(address)
+
+
+def disconnect(address: str) -> None:
+    """Leave the cluster; the one that `local` started ends."""
+    import psutil
+    import ray
+
+    # The monitors of a local cluster hold nothing and take a second to end politely, which nobody has after a SIGTERM.
+    for process in psutil.Process().children() if address == "local" else ():
+        try:
+            if process.name().startswith("python") and "/ray/" in " ".join(process.cmdline()):
+                process.kill()
+        except psutil.Error:
+            continue  # it has ended
+    ray.shutdown()
+
+
+def nodes() -> list[Node]:
+    """The nodes that are alive."""
+    import ray
+
+    return [Node(n["NodeID"], n["NodeManagerAddress"], n["Resources"]) for n in ray.nodes() if n["Alive"]]
+
+
+def here() -> tuple[str, str]:
+    """Id and address of the node that this process works on."""
+    import ray
+
+    return ray.get_runtime_context().get_node_id(), ray.util.get_node_ip_address()
+
+
+def stream(body: Callable[..., Iterator[Any]], arguments: tuple[Any, ...], wanted: Resources) -> Any:
+    """Start a generator as a task that is never more than one value ahead of its reader; Ray does not try it again."""
+    import ray
+
+    variables = {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    if not wanted.gpus:
+        variables["CUDA_VISIBLE_DEVICES"] = ""  # Ray hides no GPU from a task that asked for none
+    asked: dict[str, Any] = {"num_cpus": wanted.cpus, "num_gpus": wanted.gpus, "resources": wanted.custom}
+    if wanted.memory:
+        asked["memory"] = int(wanted.memory * _GIB)
+    task = ray.remote(body).options(
+        num_returns="streaming",
+        _generator_backpressure_num_objects=1,
+        max_retries=0,
+        runtime_env={"env_vars": variables},
+        **asked,
+    )
+    return task.remote(*arguments)
+
+
+def cancel(stream: Any, force: bool) -> None:
+    """Interrupt a task, or kill its process; nothing happens where it has ended."""
+    import ray
+
+    with contextlib.suppress(ray.exceptions.RayError, ValueError):
+        ray.cancel(stream, force=force)
+
+
+def gone(stream: Any) -> bool:
+    """Whether a cancelled task has ended: its stream ends, or hands over the exception that ended it."""
+    import ray
+
+    while ray.wait([stream], num_returns=1, timeout=0)[0]:
+        try:
+            ray.get(next(stream))
+        except (StopIteration, ray.exceptions.RayError):
+            return True
+    return False
+
+
+def holds(node: Node, wanted: Resources) -> int:
+    """How many such trials a node holds that does nothing else."""
+    counts = [_units(node.has.get(name, 0)) // _units(amount) for name, amount in demands(wanted).items()]
+    if 0 < wanted.gpus < 1:  # each share lies on one GPU: of 0.34 there are two on a GPU and not five on two
+        counts.append(int(node.has.get("GPU", 0)) * (_UNIT // _units(wanted.gpus)))
+    return min(counts)
+
+
+def fit(wanted: Resources, there: Iterable[Node]) -> int:
+    """How many such trials the nodes hold at once."""
+    return sum(holds(node, wanted) for node in there)
+
+
+def most(name: str, there: Iterable[Node]) -> float:
+    """The largest amount of a resource (as in `Resources`: CPUs, GPUs, GiB) on any node."""
+    ray_name, unit = {"cpus": ("CPU", 1), "gpus": ("GPU", 1), "memory": ("memory", _GIB)}[name]
+    return max((node.has.get(ray_name, 0) / unit for node in there), default=0)
+
+
+def no_room(wanted: Resources, there: Iterable[Node]) -> str:
+    """The sentence that no node can hold a trial: what it asks for, and what there is."""
+    kinds = Counter(_said(node.has, wanted) for node in there)
+    shown = "; ".join(f"{count} nodes with {kind} each" if count > 1 else kind for kind, count in kinds.items())
+    asked = _said(demands(wanted), wanted)
+    return (
+        f"a trial asks for {asked}, and no node can hold it (there is: {shown or 'no node'}): "
+        "lower `resources` in the study file or use another cluster"
+    )
+
+
+def demands(wanted: Resources) -> dict[str, float]:
+    """Ray's name of each resource that is asked for -> amount."""
+    asked = {"CPU": wanted.cpus, "GPU": wanted.gpus, "memory": (wanted.memory or 0) * _GIB} | wanted.custom
+    return {name: amount for name, amount in asked.items() if amount}
+
+
+def _said(has: Mapping[str, float], wanted: Resources) -> str:
+    """Amounts in words: of CPUs and GPUs, and of whatever else is asked for."""
+    words = [f"{has.get('CPU', 0):g} CPUs", f"{has.get('GPU', 0):g} GPUs"]
+    if wanted.memory:
+        words.append(f"{has.get('memory', 0) / _GIB:.3g} GiB of memory")
+    words += [f"{has.get(name, 0):g} {name}" for name in wanted.custom]
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _units(amount: float) -> int:
+    return round(amount * _UNIT)
+
+
+def _start() -> None:
+    import logging
+
+    import ray
+
+    _keep_token_private()
+    for tries_left in reversed(range(STARTS)):
+        try:
+            ray.init(
+                "local",
+                num_cpus=len(os.sched_getaffinity(0)),
+                include_dashboard=False,
+                _node_ip_address="127.0.0.1",
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+            )
+            return
+        except Exception as error:
+            # Ray gives its own processes 30 s, too little on a busy machine, and raises just that.
+            ray.shutdown()
+            if not tries_left:
+                raise RequestError(f"Ray did not start here ({line(error)}): try --address inline") from error
+
+
+def _join(address: str) -> None:
+    import logging
+
+    import ray
+
+    port = _knock(address)
+    level = {"RAY_BACKEND_LOG_LEVEL": "fatal"}  # else Ray says twenty times on stderr that it is not let in
+    added = {name: os.environ.setdefault(name, value) for name, value in level.items() if name not in os.environ}
+    try:
+        ray.init(address, logging_level=logging.ERROR, log_to_driver=False)
+    except ray.exceptions.AuthenticationError as error:
+        raise RequestError(
+            f"the Ray cluster at {address!r} asks for a token, there is none here: set {_TOKEN}"
+        ) from error
+    except (ValueError, RuntimeError, OSError, ray.exceptions.RayError) as error:
+        if port and isinstance(error, ConnectionError):
+            raise RequestError(
+                f"something answers at {address!r} and does not let this process in: if that is a Ray head, set {_TOKEN}"
+            ) from error
+        raise RequestError(_nobody(address, error)) from error
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
+def _knock(address: str) -> bool:
+    """Whether the address names a port (`auto` does not), and something listens there.
+
+    Raises:
+        RequestError: it cannot be a head's address, or nothing listens.
+    """
+    host, colon, port = address.rpartition(":")
+    if "://" in address or (colon and not port.isdigit()):
+        raise RequestError(
+            f"--address takes the HOST:PORT of a Ray head (port 6379 where nobody chose another), got {address!r}; "
+            "the address of its dashboard is for `facebench submit`"
+        )
+    if not colon:
+        return False
+    try:
+        socket.create_connection((host, int(port)), KNOCK).close()
+    except (OSError, OverflowError) as error:
+        raise RequestError(_nobody(address, error)) from error
+    return True
+
+
+def _nobody(address: str, error: Exception) -> str:
+    return f"no Ray cluster answers at {address!r} ({line(error)}): give the head's HOST:PORT, or `local` or `inline`"
+
+
+def _keep_token_private() -> None:
+    """Make the token of local clusters before Ray does, which lets every user of the machine read it."""
+    path = Path.home() / ".ray" / "auth_token"
+    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH") or path.exists():
+        return
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+        os.link(part, path)  # whole or not at all, and not over the one of another process
+    except OSError:
+        return  # Ray has its own words for a home that cannot be written
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def line(error: BaseException) -> str:
+    """What an error says, as part of a sentence."""
+    return " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
