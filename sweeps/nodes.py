@@ -10,12 +10,14 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from bench.errors import RequestError
 from bench.places import VARIABLES
+from sweeps import cluster
+from sweeps.parts import Resources
 from sweeps.study import Study
 
 PATIENCE = 300.0  # seconds for all nodes to answer: listing a large data set on a cold disk takes a minute
@@ -39,12 +41,11 @@ class Fact(NamedTuple):
     trouble: str = ""
 
 
-def check(study: Study, place: str, needs: Mapping[str, float]) -> None:
-    """Ask the nodes of the cluster that this process is connected to.
+def check(study: Study, place: str) -> None:
+    """Ask the nodes of the cluster that this process is connected to, those that could hold a trial.
 
     Args:
         place: the folder or fsspec URL that all nodes must reach: where trials write.
-        needs: what a trial occupies, by Ray's names (`CPU`, `GPU`, ...): a node without that much is not asked.
 
     Raises:
         RequestError: one sentence that names the node and what is wrong with it.
@@ -54,7 +55,7 @@ def check(study: Study, place: str, needs: Mapping[str, float]) -> None:
         wanted = Wanted((study.data,), protocols, place, token)
         here = examine(wanted)
         _refuse({"the driver's machine": [fact.trouble for fact in here.values() if fact.trouble]})
-        answers = _ask(wanted, needs)
+        answers = _ask(wanted, _able(cluster.nodes(), study.resources))
         _refuse({f"node {node}": list(_differences(here, there)) for node, there in answers.items()})
         missing = {f"node {node}": _written(wanted, there) for node, there in answers.items()}
         _refuse({node: [trouble] if trouble else [] for node, trouble in missing.items()})
@@ -186,7 +187,7 @@ def _refuse(troubles: Mapping[str, list[str]]) -> None:
     raise RequestError(f"{machine}: {'; '.join(said)}{others}")
 
 
-def _ask(wanted: Wanted, needs: Mapping[str, float]) -> dict[str, dict[str, Fact]]:
+def _ask(wanted: Wanted, able: Iterable[cluster.Node]) -> dict[str, dict[str, Fact]]:
     """Node's address -> its answer.
 
     Raises:
@@ -198,32 +199,27 @@ def _ask(wanted: Wanted, needs: Mapping[str, float]) -> dict[str, dict[str, Fact
     variables = {name: os.environ[name] for name in VARIABLES if name in os.environ}
     task = ray.remote(num_cpus=0, max_retries=1, runtime_env={"env_vars": variables})(examine)
     asked = {}
-    for node in _able(ray.nodes(), needs):
-        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked[node["NodeManagerAddress"]] = task.options(scheduling_strategy=there).remote(wanted)
+    for node in able:
+        there = NodeAffinitySchedulingStrategy(node.id, soft=False)
+        asked[node.address] = task.options(scheduling_strategy=there).remote(wanted)
     ready, late = ray.wait(list(asked.values()), num_returns=len(asked), timeout=PATIENCE) if asked else ([], [])
-    silent = {f"node {node}": ["it did not answer in time"] if ref in late else [] for node, ref in asked.items()}
+    silent = {f"node {at}": ["it did not answer in time"] if ref in late else [] for at, ref in asked.items()}
     for ref in late:
         ray.cancel(ref, force=True)
     answers: dict[str, dict[str, Fact]] = {}
-    for node, ref in asked.items():
+    for address, ref in asked.items():
         if ref in ready:
             try:
-                answers[node] = ray.get(ref)
+                answers[address] = ray.get(ref)
             except ray.exceptions.RayError as error:
-                silent[f"node {node}"] = [_reason(error)]
+                silent[f"node {address}"] = [_reason(error)]
     _refuse(silent)
     return answers
 
 
-def _able(nodes: list[dict[str, Any]], needs: Mapping[str, float]) -> list[dict[str, Any]]:
-    """The nodes that are alive and could hold a trial, by address."""
-    able = [
-        node
-        for node in nodes
-        if node["Alive"] and all(node["Resources"].get(what, 0) >= much for what, much in needs.items() if much)
-    ]
-    return sorted(able, key=lambda node: node["NodeManagerAddress"])
+def _able(there: Iterable[cluster.Node], wanted: Resources) -> list[cluster.Node]:
+    """The nodes that could hold a trial, by address."""
+    return sorted((node for node in there if cluster.holds(node, wanted)), key=lambda node: node.address)
 
 
 def _reason(error: Exception) -> str:

@@ -250,14 +250,14 @@ def _workers(
         from sweeps.inline import Inline
 
         return Inline(study.resources, run)
-    from sweeps import cluster, nodes
+    from sweeps import nodes
     from sweeps.pool import RayPool
 
     pool = RayPool(address, resources=study.resources, slots=slots, run=run, say=say)
     try:
         if address != "local" and run is None:
             place = elsewhere.url if elsewhere else str(places.study_folder(study.name))
-            nodes.check(study, place, cluster.demands(study.resources))
+            nodes.check(study, place)
     except BaseException:
         pool.close()
         raise

@@ -43,7 +43,7 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-STARTS = 3  # tries of a node: Ray gives itself 30 s, too little on a busy machine
+STARTS = 8  # tries of a node: Ray gives itself 30 s, too little on a busy machine
 PATIENCE = 180.0  # seconds for anything of Ray to start on a busy machine
 _MARK = "FACEBENCH_TEST_NODE"
 _STORE = 80_000_000  # bytes of shared memory a node, about the least that Ray takes

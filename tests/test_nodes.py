@@ -12,7 +12,9 @@ from ray_nodes import Shape, can_mount, ray_nodes
 
 from bench.errors import RequestError
 from sweeps import nodes, packing
+from sweeps.cluster import Node
 from sweeps.nodes import Fact, Wanted
+from sweeps.parts import Resources
 
 
 @pytest.fixture
@@ -87,27 +89,27 @@ def test_the_sentence_names_the_first_node_and_counts_the_others():
 
 
 def test_only_nodes_that_can_hold_a_trial_are_asked():
-    cluster = [
-        {"NodeManagerAddress": "b", "Alive": True, "Resources": {"CPU": 4, "GPU": 1}},
-        {"NodeManagerAddress": "a", "Alive": True, "Resources": {"CPU": 1}},
-        {"NodeManagerAddress": "c", "Alive": False, "Resources": {"CPU": 8, "GPU": 8}},
-        {"NodeManagerAddress": "head", "Alive": True, "Resources": {}},
+    there = [
+        Node("1", "b", {"CPU": 4, "GPU": 1}),
+        Node("2", "a", {"CPU": 1}),
+        Node("3", "head", {}),
     ]
-    able = [node["NodeManagerAddress"] for node in nodes._able(cluster, {"CPU": 1, "GPU": 0})]
-    assert able == ["a", "b"]
-    assert [node["NodeManagerAddress"] for node in nodes._able(cluster, {"CPU": 1, "GPU": 0.5})] == ["b"]
+    assert [node.address for node in nodes._able(there, Resources(cpus=1))] == ["a", "b"]
+    assert [node.address for node in nodes._able(there, Resources(cpus=1, gpus=0.5))] == ["b"]
 
 
 _CHECK = """
 import json, sys, ray
 from bench.errors import RequestError
 from sweeps import nodes, reading
+from sweeps.parts import Resources
 study, place, address, *marks = sys.argv[1:]
 ray.init(address, log_to_driver=False)
 told = {}
 for mark in marks:
     try:
-        nodes.check(reading.load(study), place, {mark: 1})
+        asked = reading.load(study)
+        nodes.check(asked.model_copy(update={"resources": Resources(custom={mark: 1.0})}), place)
         told[mark] = "right"
     except RequestError as error:
         told[mark] = str(error)

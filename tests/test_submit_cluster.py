@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ray_nodes import Shape, ray_nodes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 PATIENCE = 500.0  # seconds for anything of a job on a busy machine
 STUDY = """
@@ -118,7 +118,11 @@ def test_a_job_outlives_its_follower_is_stopped_and_goes_on_where_it_stood(clust
     write(tmp_path, name="long", epochs="150")
     submit = ("submit", "study.yaml", "--address", cluster.dashboard)
     with subprocess.Popen(
-        command(*submit, "--follow"), stderr=subprocess.PIPE, text=True, **where(cluster, tmp_path)
+        command(*submit, "--follow"),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore Ctrl-C
+        **where(cluster, tmp_path),
     ) as follower:
         try:
             until = time.monotonic() + PATIENCE
