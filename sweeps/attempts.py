@@ -7,7 +7,7 @@ from sweeps.parts import Resources
 from sweeps.work import WorkerLost
 
 ATTEMPTS = 3  # of a trial whose worker died
-NODES = 10  # lost under a trial, which had no part in it
+NODES = 10  # lost under a trial, or not there when it was to begin: it had no part in that
 PAUSE = 0.5  # seconds before the second attempt, twice as many before each further one
 LONGEST = 30.0  # seconds
 
@@ -47,8 +47,9 @@ class Attempts:
         """Note the end of an attempt.
 
         Args:
+            cause: a worker that is lost before the trial began is a node's fault.
             reason: a sentence.
-            node: where it ran; "": nowhere yet.
+            node: where it ran; "": it had not begun.
             most: the largest amount of `cpus`, `gpus` and `memory` on any node that holds a trial.
 
         Returns:
@@ -57,13 +58,15 @@ class Attempts:
         Raises:
             WorkerLost: there is none.
         """
+        if cause == "worker" and not node:
+            cause = "node"
         self.over.append(self._entry(reason, node))
         self._causes.append(cause)
         count = self._causes.count(cause)
         if cause == "worker" and count == ATTEMPTS:
             raise WorkerLost(f"the worker died {ATTEMPTS} times, at last with: {reason}")
         if cause == "node" and count == NODES:
-            raise WorkerLost(f"the trial lost its node {NODES} times, at last with: {reason}")
+            raise WorkerLost(f"{NODES} times its node was lost or the trial could not begin, at last with: {reason}")
         if cause in ("GPU memory", "memory"):
             self.wanted = self._more(cause, reason, most)
         return min(LONGEST, PAUSE * 2 ** (len(self.over) - 1))
@@ -77,7 +80,8 @@ class Attempts:
         had = getattr(self.wanted, key)
         if self.wanted != self.asked:
             first = getattr(self.asked, key)
-            raise WorkerLost(f"out of {cause} twice, with {key} {first:g} and again with {had:g}: {reason}")
+            again = f"{key} {first:g} and again with {had:g}" if had != first else f"less and again with {self.change}"
+            raise WorkerLost(f"out of {'memory' if had == first else cause} twice, with {again}: {reason}")
         limit = 1.0 if cause == "GPU memory" else most[key]
         if had >= limit or not had:
             there = "a whole GPU or more" if cause == "GPU memory" and had else f"{key} {had:g}, all that there is"

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,7 +51,7 @@ def connect(address: str) -> None:
         RequestError: it cannot be reached, does not let us in, or does not start.
     """
     authenticate()
-    # Ray would hide all GPUs from its own processes where a node has none, and it cannot be asked again.
+    # Else Ray warns that it will hide no GPU any more from a task that asks for none: `stream` hides them itself.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if address == "local":
         _start()
@@ -89,15 +90,13 @@ def here() -> tuple[str, str]:
 
 def stream(body: Callable[..., Iterator[Any]], arguments: tuple[Any, ...], wanted: Resources) -> Any:
     """Start a generator as a task that is never more than one value ahead of its reader; Ray does not try it again."""
-    import ray
-
     variables = {name: os.environ[name] for name in VARIABLES if name in os.environ}
     if not wanted.gpus:
         variables["CUDA_VISIBLE_DEVICES"] = ""  # Ray hides no GPU from a task that asked for none
     asked: dict[str, Any] = {"num_cpus": wanted.cpus, "num_gpus": wanted.gpus, "resources": wanted.custom}
     if wanted.memory:
         asked["memory"] = int(wanted.memory * _GIB)
-    task = ray.remote(body).options(
+    task = _remote(body).options(
         num_returns="streaming",
         _generator_backpressure_num_objects=1,
         max_retries=0,
@@ -105,6 +104,14 @@ def stream(body: Callable[..., Iterator[Any]], arguments: tuple[Any, ...], wante
         **asked,
     )
     return task.remote(*arguments)
+
+
+@cache
+def _remote(body: Callable[..., Iterator[Any]]) -> Any:
+    """Made once: Ray sends a function to the cluster for each time that it is."""
+    import ray
+
+    return ray.remote(body)
 
 
 def cancel(stream: Any, force: bool) -> None:

@@ -259,7 +259,7 @@ class RayPool:
         """A cluster that others use may be full, and then nothing moves for a while."""
         waiting = [task for task in self._live if task.stream is not None and not task.node and now - task.since > SAY]
         if waiting and not self._said:
-            self._say(f"{len(waiting)} trial(s) wait for a place: the cluster has it, and others are using it")
+            self._say(f"{len(waiting)} trial(s) wait for a place: the cluster has one, and it is taken")
         self._said = bool(waiting)
 
     def _start(self, task: _Task) -> None:

@@ -163,8 +163,23 @@ def test_dead_workers_and_lost_nodes_are_counted_apart_and_end():
         attempts.lost("worker", "killed", "a", MOST)
     with pytest.raises(WorkerLost, match=f"^the worker died {ATTEMPTS} times, at last with: killed"):
         attempts.lost("worker", "killed", "a", MOST)
-    with pytest.raises(WorkerLost, match=f"^the trial lost its node {NODES} times, at last with: gone"):
+    with pytest.raises(
+        WorkerLost, match=f"^{NODES} times its node was lost or the trial could not begin, at last with: gone"
+    ):
         attempts.lost("node", "gone", "a", MOST)
+
+
+def test_a_worker_lost_before_the_trial_began_is_a_nodes_fault():
+    attempts = Attempts(Resources())
+    for _ in range(ATTEMPTS):
+        attempts.lost("worker", "never ran", "", MOST)
+
+
+def test_two_kinds_of_memory_are_given_more_of_once_together():
+    attempts = Attempts(Resources(gpus=0.25))
+    attempts.lost("GPU memory", "full", "a", MOST)
+    with pytest.raises(WorkerLost, match=r"^out of memory twice, with less and again with gpus 0.5: host full"):
+        attempts.lost("memory", "host full", "a", MOST)
 
 
 class OutOfMemoryError(RuntimeError):

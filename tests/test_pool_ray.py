@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 import fake_trial
-import psutil
 import pytest
 
 from bench.errors import RequestError, TrialFailed, Unreachable
@@ -16,7 +15,7 @@ from sweeps.inline import Inline
 from sweeps.parts import Resources
 from sweeps.work import WorkerLost
 
-PATIENCE = 60.0  # seconds that any test waits at most
+PATIENCE = 120.0  # seconds that any test waits at most
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +75,9 @@ def test_a_killed_worker_is_replaced_and_goes_on_from_the_checkpoint(ray_pool, t
     # Each attempt says again what its checkpoint holds; the driver drops what it knows.
     assert {event.epoch for event in events[:-1]} == {1, 2, 3}
     assert int((tmp_path / "0" / "attempts").read_text()) == 3
+    first, second, last = events[-1].provenance["attempts"]
+    assert first == second and first["reason"].startswith("WorkerCrashedError: The worker died unexpectedly")
+    assert first["node"] and last == {"reason": "finished", "node": first["node"], "cpus": 1}
 
 
 def test_a_trial_whose_worker_always_dies_fails(ray_pool, tmp_path):
@@ -126,36 +128,6 @@ def test_the_places_reach_the_workers_and_no_gpu_does(ray_pool, tmp_path):
     assert result[0][-1].provenance["told"] == ["/somewhere", "", "1"]
 
 
-def test_a_killed_worker_is_recorded(ray_pool, tmp_path):
-    last = hear(ray_pool, [trial(kill=1)], tmp_path)[0][-1]
-    lost, finished = last.provenance["attempts"]
-    assert lost["reason"].startswith("WorkerCrashedError: The worker died unexpectedly")
-    assert lost["node"] and finished == {"reason": "finished", "node": lost["node"], "cpus": 1}
-
-
-def test_a_worker_killed_from_outside_resumes_and_says_every_step_once(ray_pool, tmp_path):
-    """Of an attempt's events those of its checkpoint are said again, as the driver expects; none is worked on again."""
-    victim = trial(epochs=8, nap=0.2, log=1)
-    (tmp_path / "0").mkdir()
-    ray_pool.submit(victim, str(tmp_path / "0"))
-    executed = tmp_path / "0" / "executed"
-    steps, until = [], time.monotonic() + PATIENCE
-    while not steps or not isinstance(steps[-1], Result):
-        assert time.monotonic() < until
-        if heard := ray_pool.next(0.2):
-            assert not isinstance(heard.event, Exception)
-            steps.append(heard.event)
-            if len(steps) == 3:  # in the middle of an epoch
-                worker = psutil.Process(int(executed.read_text().splitlines()[-1].split()[1]))
-                assert worker.cmdline()[0].startswith("ray::")
-                worker.kill()
-    worked = [int(line.split()[0]) for line in executed.read_text().splitlines()]
-    assert set(worked) == set(range(1, 9)) and len(worked) <= 9  # the epoch that was cut short is worked on again
-    assert len({line.split()[1] for line in executed.read_text().splitlines()}) == 2
-    firsts = list(dict.fromkeys(event.step for event in steps[:-1]))
-    assert firsts == [10 * epoch for epoch in range(1, 9)]
-
-
 def test_out_of_memory_a_trial_is_given_more_once(ray_pool, tmp_path):
     result = hear(ray_pool, [trial(hungry=1)], tmp_path)[0][-1]
     assert [(a["cpus"], a["reason"]) for a in result.provenance["attempts"]] == [
@@ -170,6 +142,7 @@ def test_out_of_memory_twice_a_trial_fails(ray_pool, tmp_path):
     assert str(last) == "out of memory twice, with cpus 1 and again with 2: Unable to allocate 2.00 GiB"
 
 
+@pytest.mark.slow
 def test_while_a_trial_waits_for_more_than_the_others_none_of_them_is_started(ray_pool, tmp_path):
     ray_pool.submit(long := trial(1, epochs=10**6, nap=0.05), str(tmp_path))
     (tmp_path / "0").mkdir()
@@ -231,6 +204,7 @@ def test_a_trial_that_runs_is_heard_although_its_node_is_said_to_be_gone(ray_poo
     assert isinstance(events[-1], Result) and "attempts" not in events[-1].provenance
 
 
+@pytest.mark.slow
 def test_a_trial_that_falls_silent_when_its_node_is_gone_is_tried_again(ray_pool, tmp_path, monkeypatch):
     nodes = cluster.nodes
 
@@ -241,7 +215,7 @@ def test_a_trial_that_falls_silent_when_its_node_is_gone_is_tried_again(ray_pool
     monkeypatch.setattr(pool, "SILENCE", 1.0)
     monkeypatch.setattr(pool, "LOOK", 0.1)
     monkeypatch.setattr(ray_pool, "_look", 0.0)
-    events = hear(ray_pool, [trial(epochs=2, nap=4, log=1)], tmp_path)[0]
+    events = hear(ray_pool, [trial(epochs=2, nap=2, log=1)], tmp_path)[0]
     assert isinstance(events[-1], Result)
     assert events[-1].provenance["attempts"][0]["reason"] == "its node is gone, and nothing more was heard"
     assert len({line.split()[1] for line in (tmp_path / "0" / "executed").read_text().splitlines()}) > 1
