@@ -31,6 +31,8 @@ def render(records: Study) -> Markup:
 def _settings(study: Study) -> Markup:
     tune = study.settings("tune")
     shown: dict[str, Any] = {key: tune[key] for key in _SETTINGS if key in tune}
+    if early := tune.get("early_stop"):
+        shown["early stop at confidence"] = early["confidence"]
     said = f" Settings: {_words.settings(shown)}." if shown else ""
     direction = "highest" if _figures.higher_is_better(study.objective) else "lowest"
     return html.paragraph(

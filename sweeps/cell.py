@@ -98,6 +98,13 @@ class Cell:
                 self._searched[trial.number] = trial
         return trial
 
+    def put_back(self, trial: Trial) -> None:
+        """A trial of `want` was not started after all."""
+        self.running.discard(trial)
+        self.started -= 1
+        self.trained -= trial.epochs > 0
+        self._tune.appendleft(trial)
+
     def fusion(self) -> Fusion | None:
         """The next ensemble to fuse; None: there is none, or its networks are still in training."""
         if self.stage != "fuse" or not self._fusions:

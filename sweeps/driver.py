@@ -161,8 +161,8 @@ class Driver:
         limit = self.meter.spent(self.cells) if trial.epochs else ""
         if limit:
             del self._owner[trial]
-            cell.running.discard(trial)
-            left = 1 + sum(len(one.ahead()) for one in self.cells)
+            cell.put_back(trial)
+            left = sum(len(one.ahead()) for one in self.cells)
             self._spent = (
                 f"the budget ({limit}) is spent before study {self.study.name!r} is confirmed: at least {left} trials are "
                 "still to come; give a larger budget in the study file, and the same command goes on"

@@ -39,8 +39,11 @@ class Streak:
         if not self._limit or self._count < self._limit:
             return ""
         trial = known.trial
+        rows = (
+            f"{self._count} trials in a row failed of the same cause, at last" if self._count > 1 else "a trial failed,"
+        )
         return (
-            f"{self._count} trials in a row failed of the same cause, at last {trial.backbone}/{trial.name} {trial.role} "
+            f"{rows} {trial.backbone}/{trial.name} {trial.role} "
             f"{trial.number} in {known.folder}: {known.reason}; mend it, and the same command "
             "tries again (`stop_after_failures` in the study file says how many are enough)"
         )

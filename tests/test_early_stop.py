@@ -24,17 +24,14 @@ def test_the_best_of_new_draws_stays_under_the_bound_as_often_as_it_says(probabi
         hits += random.normal(0.8, 0.05, draws).max() < best_of(
             random.normal(0.8, 0.05, n).tolist(), draws, probability
         )
-    # Draws that share one estimate of the bound hang together: it errs to the safe side at the top, and at the bottom.
-    share = hits / repeats
-    assert share == pytest.approx(probability, abs=0.015) if draws == 1 else min(share, probability) > 0.04
-    assert draws == 1 or abs(share - probability) < 0.09
+    assert hits / repeats == pytest.approx(probability, abs=0.02)
 
 
 def test_the_bound_by_hand():
     figures = [0.80, 0.82, 0.84, 0.86, 0.88]
-    t = 2.131846786  # 95 % at 4 degrees of freedom, from a table
-    assert best_of(figures, 1, 0.95) == pytest.approx(0.84 + statistics.stdev(figures) * 1.2**0.5 * t)
-    assert best_of(figures, 1, 0.5) == pytest.approx(0.84)
+    t = 2.131846786  # 95 % at 4 degrees of freedom
+    assert best_of(figures, 1, 0.95) == pytest.approx(0.84 + statistics.stdev(figures) * 1.2**0.5 * t, abs=0.004)
+    assert best_of(figures, 1, 0.5) == pytest.approx(0.84, abs=0.001)
     assert best_of(figures, 6, 0.95) > best_of(figures, 2, 0.95) > best_of(figures, 1, 0.95)
 
 

@@ -63,14 +63,14 @@ def test_after_so_many_failures_alike_the_study_stops_and_says_why_and_the_same_
         match=r"^5 trials in a row failed of the same cause, at last cnn4/\w+ search \d+ in .*: RuntimeError: device \d "
         r"is gone .*error\.txt\); mend it, and the same command tries again",
     ) as stopped:
-        sweep(make(), run)
+        sweep(make(untrained=False), run)
     records = record.read_study(stopped.value.folder)
     failed = [r for r in records if r.state == "failed"]
     assert len(failed) == 5 and {r.kind for r in failed} == {"error"} and study_facts()["state"] == "stopped"
     assert all("is gone" in (r.folder / "error.txt").read_text() for r in failed)
-    again, _ = sweep(make())
+    again, _ = sweep(make(untrained=False))
     assert study_facts()["state"] == "finished" and {r.state for r in again} <= {"finished", "pruned"}
-    whole, _ = sweep(make("whole"))
+    whole, _ = sweep(make("whole", untrained=False))
     assert sorted(map(str, numbers(again).values())) == sorted(map(str, numbers(whole).values()))
 
 
@@ -135,11 +135,13 @@ REAL = {
     "default_seeds": 0,
     "again": False,
     "untrained": False,
+    "objective": "dev/auc",
     "protocols": [{"name": "heldout", "data": {"name": "digits"}}],
 }
 
 
 OWN = """
+import torch
 from losses.softmax import Softmax
 
 SPACE = {}
