@@ -8,6 +8,7 @@ from bench.plain import Trial
 from bench.record import Record
 from sweeps import ensemble, plan
 from sweeps.ensemble import Fusion
+from sweeps.share import Alone, Share
 from sweeps.study import Study
 from sweeps.tuner import Tuner
 
@@ -26,9 +27,11 @@ class Cell:
         winner: the search trial that was chosen; None where nothing is searched.
         trouble: why nothing more comes of the cell, or "".
         refused: whether that is because the request is wrong.
+        running: the trials that this driver runs. elsewhere: those that others of the same study run (sweeps.shared).
     """
 
-    def __init__(self, study: Study, backbone: str, label: str, tuner: Tuner | None):
+    def __init__(self, study: Study, backbone: str, label: str, tuner: Tuner | None, share: Share | None = None):
+        self.share = share or Alone()
         self.study = study
         self.backbone = backbone
         self.label = label
@@ -38,14 +41,16 @@ class Cell:
         self.trouble = ""
         self.refused = False
         self.running: set[Trial] = set()
+        self.elsewhere: set[Trial] = set()
         self.started = 0
         self._search = tuner
         self._figures: dict[int, list[float]] = {}
         self._searched: dict[int, Trial] = {}
         self._failed = 0
-        known = tuner.known() if tuner else ()
+        known = self.share.known(self._place, tuner) if tuner else ()
         self._tune = deque(plan.search(study, backbone, label, k.number, k.params) for k in known)
         self._fusions: deque[Fusion] = deque()
+        self._fused: dict[Trial, Fusion] = {}
         if study.ensemble:
             self._tune.extend(ensemble.networks(study, backbone, label))
             self._fusions.extend(ensemble.fusions(study, backbone, label))
@@ -62,24 +67,54 @@ class Cell:
 
     def want(self) -> Trial | None:
         """The next trial to start; None: nothing before a running one has ended."""
-        if not self._first and not self._tune and self.stage == "search" and self._may_ask():
-            asked = self._tuner.ask()
-            self._tune.append(plan.search(self.study, self.backbone, self.label, asked.number, asked.params))
-        trial = next((queue.popleft() for queue in (self._first, self._tune, self._free) if queue), None)
+        waits = not self._first and not self._tune and self.stage == "search"
+        if waits and (self.share.owes(self._place) or self._may_ask()):
+            if asked := self.share.ask(self._place, self._tuner):
+                self._tune.append(plan.search(self.study, self.backbone, self.label, asked.number, asked.params))
+        for queue in (self._first, self._tune, self._free):
+            while queue:
+                trial = queue.popleft()
+                if trial.role == "search":
+                    self._searched[trial.number] = trial
+                if self._take(trial):
+                    return trial
+        trial = next((t for t in self.elsewhere if not t.patches and self.share.inherit(t)), None)
         if trial is not None:
-            self.running.add(trial)
-            self.started += 1
+            self._begin(trial)
             if trial.role == "search":
-                self._searched[trial.number] = trial
+                self._tuner.take_up(trial.number)
         return trial
 
     def fusion(self) -> Fusion | None:
         """The next ensemble to fuse; None: there is none, or its networks are still in training."""
-        if self.stage != "fuse" or not self._fusions:
+        while self.stage == "fuse" and self._fusions:
+            found = self._fusions.popleft()
+            self._fused[found.trial] = found
+            if self._take(found.trial):
+                return found
+        trial = next((t for t in self.elsewhere if t.patches and self.share.inherit(t)), None)
+        if trial is None:
             return None
-        found = self._fusions.popleft()
-        self.running.add(found.trial)
-        return found
+        self._begin(trial)
+        return self._fused[trial]
+
+    def learn(self) -> list[Record]:
+        """Hear what other drivers did; the records, in short, of trials that ended there."""
+        for asked in self.share.asked(self._place, self._search, self._searched) if self._search else ():
+            trial = plan.search(self.study, self.backbone, self.label, asked.number, asked.params)
+            self._searched[asked.number] = trial
+            self.elsewhere.add(trial)
+        ended = [known for trial in self.elsewhere if (known := self.share.outcome(trial))]
+        for known in ended:
+            self.elsewhere.discard(known.trial)
+            self.ended(known.trial, known)
+        self._advance()  # it may be that all waited for the end of an ask
+        return ended
+
+    def lose(self, trial: Trial) -> None:
+        """A running trial was taken over by another driver."""
+        self.running.discard(trial)
+        self.elsewhere.add(trial)
 
     def heard(self, trial: Trial, epoch: int, figure: float | None) -> bool:
         """A running trial's development figure after its `epoch` (from 1); True: prune it."""
@@ -108,12 +143,16 @@ class Cell:
         self.trouble = reason
         self.refused = True
         self.stage = "done"
-        for queue in (self._first, self._tune, self._free, self._fusions):
+        for queue in (self._first, self._tune, self._free, self._fusions, self.elsewhere):
             queue.clear()
 
     @property
     def done(self) -> bool:
-        return self.stage == "done" and not self.running
+        return self.stage == "done" and not self.running and not self.elsewhere
+
+    @property
+    def _place(self) -> tuple[str, str]:
+        return self.backbone, self.label
 
     @property
     def _tuner(self) -> Tuner:
@@ -121,27 +160,43 @@ class Cell:
         assert self._search is not None
         return self._search
 
+    def _take(self, trial: Trial) -> bool:
+        """Begin a trial, or note that another driver has it."""
+        mine = self.share.take(trial)
+        self._begin(trial) if mine else self.elsewhere.add(trial)
+        return mine
+
+    def _begin(self, trial: Trial) -> None:
+        self.elsewhere.discard(trial)
+        self.running.add(trial)
+        self.started += 1
+
     def _may_ask(self) -> bool:
         tune = self.study.tuning
-        reserved = sum(t.epochs for t in self.running if t.role == "search")
+        if self.share.closed(self._place):
+            return False
+        reserved = sum(t.epochs for t in self.running | self.elsewhere if t.role == "search")
         if self._failed >= tune.trials or self.spent + reserved + tune.epochs > plan.budget(self.study):
             return False
         return not self._tuner.exhausted()
 
     def _advance(self) -> None:
         """Go to the next stage once nothing of this one is left."""
-        if self._tune or any(t.stage == "tune" or t.role in ("tuned", "again") for t in self.running):
+        here_or_there = self.running | self.elsewhere
+        if self._tune or any(t.stage == "tune" or t.role in ("tuned", "again") for t in here_or_there):
             return
-        if self.stage == "search" and not self._may_ask():
+        if self.share.asking(self._place):
+            return
+        if self.stage == "search" and not self._may_ask() and self.share.close(self._place, self._tuner):
             self.stage = "finalists"
             for number in self._ranked()[: self.study.tuning.finalists]:
                 self._tune.extend(plan.finalists(self.study, self._searched[number]))
         if self.stage == "finalists" and not self._tune:
             self.stage = "confirm"
             self._choose()
-        if self.stage == "confirm" and not (self._first or self._tune or self._free or self.running):
+        if self.stage == "confirm" and not (self._first or self._tune or self._free or here_or_there):
             self.stage = "fuse" if self._fusions else "done"
-        if self.stage == "fuse" and not (self._fusions or self.running):
+        if self.stage == "fuse" and not (self._fusions or here_or_there):
             self.stage = "done"
 
     def _choose(self) -> None:

@@ -1,6 +1,8 @@
 """The loop of a sweep: it fills the workers, writes every record, tells the tuners, and is the only one that writes."""
 
 import math
+import shutil
+import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from sweeps import ensemble
 from sweeps.cell import Cell
 from sweeps.ensemble import Fusion
 from sweeps.progress import Board
+from sweeps.share import Alone, Share
 from sweeps.study import Study
 from sweeps.window import Window
 from sweeps.work import WorkerLost, Workers
@@ -30,9 +33,20 @@ class Driver:
         workers: what runs trials.
         window: is told of every change of a record.
         board: the live display.
+        share: what is known of the other drivers of the study.
     """
 
-    def __init__(self, study: Study, folder: Path, cells: list[Cell], workers: Workers, window: Window, board: Board):
+    def __init__(
+        self,
+        study: Study,
+        folder: Path,
+        cells: list[Cell],
+        workers: Workers,
+        window: Window,
+        board: Board,
+        share: Share | None = None,
+    ):
+        self.share = share or Alone()
         self.study = study
         self.folder = folder
         self.cells = cells
@@ -41,21 +55,55 @@ class Driver:
         self.board = board
         self._owner: dict[Trial, Cell] = {}
         self._epochs: dict[Trial, int] = {}
+        self._waits = False
+        self.others: dict[str, str] = {}  # trials that other drivers ended, and how
 
     def run(self) -> Iterator[None]:
         """Work until all cells are done; yields whenever an event was heard or a second has passed."""
-        self._fill()
-        while self._owner or self.workers.busy():
-            if heard := self.workers.next(TICK):
-                self._hear(heard.trial, heard.event)
+        while True:
             self._fill()
-            self.board.tick()
-            yield
-        for cell in self.cells:
-            while fusion := cell.fusion():
-                self._fuse(cell, fusion)
+            while self._owner or self.workers.busy():
+                if heard := self.workers.next(TICK):
+                    self._hear(heard.trial, heard.event)
+                self._learn()
+                self._fill()
                 self.board.tick()
                 yield
+            for cell in self.cells if self._trained() else ():
+                while fusion := cell.fusion():
+                    self._fuse(cell, fusion)
+                    self.board.tick()
+                    yield
+            if self.share.alone or all(cell.done for cell in self.cells):
+                return
+            self._wait()
+            yield
+
+    def _trained(self) -> bool:
+        """Whether nothing is left to train, here or at other drivers."""
+        return self.share.alone or all(cell.stage in ("fuse", "done") for cell in self.cells)
+
+    def _wait(self) -> None:
+        """All that is left is at other drivers."""
+        if left := sum(len(cell.elsewhere) for cell in self.cells):
+            if not self._waits:
+                self.board.say(f"waiting for {left} trial(s) that other drivers of the study run")
+            self._waits = True
+        time.sleep(TICK)
+        self._learn()
+        self.board.tick()
+
+    def _learn(self) -> None:
+        """Hear, once a second, what other drivers did."""
+        if not self.share.look():
+            return
+        for cell in self.cells:
+            stage = cell.stage
+            for known in cell.learn():
+                self.others[known.trial.id] = known.state
+                self.board.ended(cell, known, replayed=True)
+            if cell.stage != stage:
+                self.board.stage(cell)
 
     def _fill(self) -> None:
         """Start trials while there are slots: of the cell with the fewest running, then the fewest started."""
@@ -73,6 +121,7 @@ class Driver:
 
     def _start(self, cell: Cell, trial: Trial) -> None:
         check_sealed(trial)
+        self._waits = False
         folder = record.start(trial, self.folder)
         self._owner[trial] = cell
         self._epochs[trial] = 0
@@ -103,6 +152,9 @@ class Driver:
 
     def _hear(self, trial: Trial, event: Progress | Result | Exception) -> None:
         folder = self.folder / trial.id
+        if not self.share.holds(trial):
+            self._drop(trial)
+            return
         if isinstance(event, Progress):
             # A resumed trial says again what it said before.
             if record.append(folder, event):
@@ -146,6 +198,9 @@ class Driver:
 
     def _settle(self, trial: Trial, known: Record, replayed: bool = False) -> None:
         """A record is final: its cell learns it."""
+        if not self.share.end(known):
+            self._drop(trial)
+            return
         cell = self._owner.pop(trial)
         self._epochs.pop(trial, None)
         stage = cell.stage
@@ -155,6 +210,14 @@ class Driver:
         self.board.ended(cell, known, replayed)
         if cell.stage != stage:
             self.board.stage(cell)
+
+    def _drop(self, trial: Trial) -> None:
+        """Another driver took a trial over while this one was not heard of: what was written of it here goes."""
+        self.workers.cancel(trial)
+        self._owner.pop(trial).lose(trial)
+        self._epochs.pop(trial, None)
+        shutil.rmtree(self.folder / trial.id, ignore_errors=True)
+        self.board.say(f"another driver has taken trial {trial.id} over: what was begun of it here is dropped")
 
     def _give_up(self, cell: Cell, trial: Trial, reason: str) -> None:
         """A wrong request is wrong for the whole cell; seen in the untrained network, for every loss of that backbone."""

@@ -1,10 +1,11 @@
 """The search of one (backbone, loss): an Optuna study that is asked and told. The only place that imports Optuna."""
 
+import contextlib
 import hashlib
 import itertools
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -35,12 +36,12 @@ def storage(url: str) -> "RDBStorage":
     from sqlalchemy.exc import ArgumentError, OperationalError
 
     from bench.errors import RequestError
+    from sweeps import database
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # A restarted Postgres would otherwise fail the first call after it; a locked SQLite file is waited for.
-    engine = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
     try:
-        return optuna.storages.RDBStorage(url, engine_kwargs=engine)
+        with database.alone_at(url):
+            return optuna.storages.RDBStorage(database.address(url), engine_kwargs=database.options(url))
     except (ArgumentError, OperationalError, ImportError) as error:
         cause = str(error).splitlines()[0]
         raise RequestError(
@@ -129,6 +130,33 @@ class Tuner:
         number = len(self._study.get_trials(deepcopy=False))
         return Asked(number, self._take(number, self._study.ask))
 
+    def take_up(self, number: int) -> Asked:
+        """Trial `number`, made and completed where it is not: whoever took it up before may have died on the way."""
+        import optuna
+
+        if number == len(self._study.get_trials(deepcopy=False)):
+            params = self._take(number, self._study.ask)
+            if self._live[number].number == number:
+                return Asked(number, params)
+            # A driver that lost its turn was held up in just this call: its trial is as good as one of ours.
+        frozen = self._study.get_trials(deepcopy=False)[number]
+        if frozen.state is not optuna.trial.TrialState.RUNNING:
+            return Asked(number, dict(frozen.params))
+        return Asked(number, self._take(number, partial(optuna.trial.Trial, self._study, frozen._trial_id)))
+
+    def params(self, numbers: Iterable[int]) -> list[Asked]:
+        """What other drivers asked for; nothing is changed."""
+        trials = self._study.get_trials(deepcopy=False)
+        return [Asked(number, dict(trials[number].params)) for number in numbers]
+
+    def close(self, count: int) -> None:
+        """The search is over and has `count` trials: what stands beyond them was made by drivers that lost their turn."""
+        import optuna
+
+        for frozen in self._study.get_trials(deepcopy=False)[count:]:
+            if frozen.state is optuna.trial.TrialState.RUNNING:
+                self.tell(frozen.number, "failed")
+
     def exhausted(self) -> bool:
         """Whether a grid's every point was asked for; other samplers never end."""
         if self._sampler != "grid":
@@ -146,11 +174,13 @@ class Tuner:
 
     def tell(self, number: int, state: str, figure: float | None = None) -> None:
         """The trial ended `finished` (with its figure), `pruned` or `failed`; telling twice changes nothing."""
+        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
         states = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
         value = figure if state == "finished" else None
-        self._study.tell(number, value, state=states[state], skip_if_finished=True)
+        with contextlib.suppress(UpdateFinishedTrialError):  # another driver was quicker: it told the same
+            self._study.tell(number, value, state=states[state], skip_if_finished=True)
         self._live.pop(number, None)
 
     def _take(self, number: int, trial: Callable[[], Any]) -> dict[str, float]:

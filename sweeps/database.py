@@ -1,0 +1,58 @@
+"""The database of a study's search and claims: its URL, how it is opened, and whose turn it is to make its tables."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.errors import RequestError
+from bench.locks import turn
+
+TURN = 120  # seconds that a driver waits while others make the tables
+_KEY = 0x66616365  # of PostgreSQL's advisory lock: "face"
+
+
+def address(url: str) -> str:
+    """The URL with the driver that is installed: psycopg 3 for PostgreSQL."""
+    for scheme in ("postgres://", "postgresql://"):
+        if url.startswith(scheme):
+            return "postgresql+psycopg://" + url.removeprefix(scheme)
+    return url
+
+
+def options(url: str) -> dict[str, Any]:
+    """What SQLAlchemy's engine is told."""
+    # A restarted Postgres would otherwise fail the first call after it; a locked SQLite file is waited for.
+    return {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+
+
+@contextmanager
+def alone_at(url: str) -> Iterator[None]:
+    """Hold the database for what one driver does at a time: of several that make the tables at once, most die.
+
+    Raises:
+        RequestError: another driver does not let go of it.
+    """
+    import sqlalchemy as sql
+
+    parts = sql.make_url(address(url))
+    if parts.get_backend_name() == "sqlite":
+        if not parts.database or parts.database == ":memory:":
+            yield
+            return
+        file = Path(parts.database)
+        with turn(file.with_name(file.name + ".lock")):
+            yield
+    elif parts.get_backend_name() == "postgresql":
+        engine = sql.create_engine(parts, poolclass=sql.NullPool)
+        with engine.connect() as connection:
+            connection.execute(sql.text(f"set lock_timeout = '{TURN}s'"))
+            try:
+                connection.execute(sql.text(f"select pg_advisory_xact_lock({_KEY})"))
+            except sql.exc.OperationalError as error:
+                raise RequestError(
+                    f"another driver has held the storage for {TURN} s while it opens it: stop that driver, or wait"
+                ) from error
+            yield
+    else:
+        yield
