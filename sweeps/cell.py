@@ -100,6 +100,8 @@ class Cell:
 
     def learn(self) -> list[Record]:
         """Hear what other drivers did; the records, in short, of trials that ended there."""
+        if self.refused:
+            return []
         for asked in self.share.asked(self._place, self._search, self._searched) if self._search else ():
             trial = plan.search(self.study, self.backbone, self.label, asked.number, asked.params)
             self._searched[asked.number] = trial

@@ -16,11 +16,12 @@ from sweeps.cell import Cell
 from sweeps.ensemble import Fusion
 from sweeps.progress import Board
 from sweeps.share import Alone, Share
+from sweeps.signals import Stop
 from sweeps.study import Study
 from sweeps.window import Window
 from sweeps.work import WorkerLost, Workers
 
-TICK = 1.0  # seconds between two looks at the clock while nothing is heard
+TICK = 0.2  # seconds between two looks at clock and signals while nothing is heard (Ray itself looks once a second)
 
 
 class Driver:
@@ -33,7 +34,8 @@ class Driver:
         workers: what runs trials.
         window: is told of every change of a record.
         board: the live display.
-        share: what is known of the other drivers of the study.
+        stop: interrupts the loop, nowhere but where it waits; None: nothing does.
+        share: what is known of the other drivers of the study; None: there are none.
     """
 
     def __init__(
@@ -44,26 +46,30 @@ class Driver:
         workers: Workers,
         window: Window,
         board: Board,
+        stop: Stop | None = None,
         share: Share | None = None,
     ):
-        self.share = share or Alone()
         self.study = study
         self.folder = folder
         self.cells = cells
         self.workers = workers
         self.window = window
         self.board = board
+        self.stop = stop or Stop()
+        self.share = share or Alone()
         self._owner: dict[Trial, Cell] = {}
         self._epochs: dict[Trial, int] = {}
         self._waits = False
         self.others: dict[str, str] = {}  # trials that other drivers ended, and how
 
     def run(self) -> Iterator[None]:
-        """Work until all cells are done; yields whenever an event was heard or a second has passed."""
+        """Work until all cells are done; yields whenever an event was heard or a moment has passed."""
         while True:
             self._fill()
             while self._owner or self.workers.busy():
-                if heard := self.workers.next(TICK):
+                with self.stop.waiting():
+                    heard = self.workers.next(TICK)
+                if heard:
                     self._hear(heard.trial, heard.event)
                 self._learn()
                 self._fill()
@@ -89,12 +95,13 @@ class Driver:
             if not self._waits:
                 self.board.say(f"waiting for {left} trial(s) that other drivers of the study run")
             self._waits = True
-        time.sleep(TICK)
+        with self.stop.waiting():
+            time.sleep(TICK)
         self._learn()
         self.board.tick()
 
     def _learn(self) -> None:
-        """Hear, once a second, what other drivers did."""
+        """Hear, about once a second, what other drivers did."""
         if not self.share.look():
             return
         for cell in self.cells:
@@ -112,6 +119,7 @@ class Driver:
             open_cells = [cell for cell in self.cells if not cell.done and cell not in waits]
             if not open_cells:
                 return
+            self.stop.check()  # many slots, or many records to read again, take their time
             cell = min(open_cells, key=lambda c: (len(c.running), c.started))
             trial = cell.want()
             if trial is None:
@@ -148,7 +156,9 @@ class Driver:
         if (folder / "record.json").exists():
             self._settle(fusion.trial, record.read(folder), replayed=True)
         else:
-            self._hear(fusion.trial, ensemble.fuse(fusion, self.folder))
+            with self.stop.waiting():
+                fused = ensemble.fuse(fusion, self.folder)
+            self._hear(fusion.trial, fused)
 
     def _hear(self, trial: Trial, event: Progress | Result | Exception) -> None:
         folder = self.folder / trial.id
@@ -258,7 +268,8 @@ def check_sealed(trial: Trial) -> None:
 
 def _tidy(known: Record) -> None:
     """Of a tuning trial no checkpoint is kept, of the others the newest: all of them would fill a disk."""
-    files = sorted(known.folder.glob("checkpoint-*.pt"), key=lambda path: path.stat().st_mtime)
+    # By the attempt's number: the clock may have jumped between two of them.
+    files = sorted(known.folder.glob("checkpoint-*.pt"), key=lambda path: int(path.stem.rpartition("-")[2]))
     keep = 0 if known.trial.stage == "tune" else 1
     for path in files[: len(files) - keep]:
         path.unlink(missing_ok=True)

@@ -47,6 +47,6 @@ class Inline:
     def busy(self) -> int:
         return len(self._live)
 
-    def close(self) -> None:
+    def close(self, patience: float = 10.0) -> None:
         for trial, _ in list(self._live):
             self.cancel(trial)

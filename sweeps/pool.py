@@ -101,14 +101,15 @@ class RayPool:
         self._bury()
         return len(self._live) + len(self._dying)
 
-    def close(self) -> None:
+    def close(self, patience: float = 10.0) -> None:
         import ray
 
-        for task in list(self._live):
-            self.cancel(task.trial)
-        while self._dying:
-            self._bury()
-            time.sleep(0.02)
+        if patience > 2 * PATIENCE:
+            for task in list(self._live):
+                self.cancel(task.trial)
+            while self._dying:
+                self._bury()
+                time.sleep(0.02)
         ray.shutdown()
 
     def _event(self, task: _Task) -> Progress | Result | Exception | None:

@@ -1,11 +1,9 @@
 """One session of a sweep: everything is opened, the driver runs, everything is closed; the next one goes on from there."""
 
 import json
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,9 +13,11 @@ from bench.locks import alone
 from sweeps import checks, given, lost, plan, reading, sheets, tuner
 from sweeps.cell import Cell
 from sweeps.driver import Driver
+from sweeps.ending import End, room
 from sweeps.progress import board
+from sweeps.signals import Stop
 from sweeps.study import Study
-from sweeps.window import MlflowWindow, Window
+from sweeps.window import MlflowWindow
 from sweeps.work import Run, Workers
 
 
@@ -65,45 +65,29 @@ def sweep(
         checks.openable(asked)
     folder = places.study_folder(asked.name)
     folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder):
+    with room(folder), alone(folder), Stop() as stop:
         store = _storage(asked)
         asked, facts = _facts(asked, folder, command, store)
         if run is None:
             sheets.draw(asked, folder)
         # All that can still be wrong here is found before Ray is started.
         cells = [Cell(asked, *place, _tuner(asked, *place, store)) for place in _places(asked)]
+        stop.check()
         window = MlflowWindow(asked.name, folder)
         shown = board(asked, cells, stream)
-        try:
-            workers = _workers(asked, address, slots, run)
-        except BaseException:
-            shown.close()
-            window.close("failed")
-            raise
-        _drive(Driver(asked, folder, cells, workers, window, shown), facts, window)
-    return folder
-
-
-def _drive(driver: Driver, facts: dict[str, Any], window: Window) -> None:
-    """Run to the end, or to an interruption, and leave everything as it can be gone on from."""
-    state = "failed"
-    try:
-        with _terminable():
-            _save(driver, facts, "running")
+        end = End(asked.name, partial(_mark, folder, facts), window, shown, stop)
+        stop.last_words = end.last_words
+        with end:
+            with stop.waiting():
+                end.workers = workers = _workers(asked, address, slots, run)
+            stop.listen()
+            driver = Driver(asked, folder, cells, workers, window, shown, stop)
+            end.save = partial(_save, driver, facts)
+            end.save("running")
             for _ in driver.run():
-                _save(driver, facts, "running")
-        state = "finished"
-    except KeyboardInterrupt:
-        state = "stopped"
-        driver.board.say(f"stopped: the same command goes on with study {driver.study.name!r} where it stands")
-        raise
-    finally:
-        driver.board.close()
-        driver.workers.close()
-        _save(driver, facts, state)
-        if warning := window.close(state):
-            driver.board.say(warning)
-    _complain(driver)
+                end.save("running")
+        _complain(driver)
+    return folder
 
 
 def _facts(study: Study, folder: Path, command: str | None, store: Any) -> tuple[Study, dict[str, Any]]:
@@ -163,10 +147,9 @@ def _begin(study: Study, folder: Path, command: str | None, store: Any) -> dict[
         "command": command or " ".join(sys.argv),
         "hash": reading.digest(study),
         "created": datetime.now(UTC).isoformat(timespec="microseconds"),  # tells two starts apart, however soon
-        "state": "running",
         "cells": {},
     }
-    record.write_text(path, json.dumps(facts, indent=1, sort_keys=True))
+    _mark(folder, facts, "running")
     return facts
 
 
@@ -183,8 +166,14 @@ def _save(driver: Driver, facts: dict[str, Any], state: str) -> None:
         for cell in driver.cells
     }
     if facts["state"] != state or facts["cells"] != cells:
-        facts |= {"state": state, "cells": cells}
-        record.write_text(driver.folder / "study.json", json.dumps(facts, indent=1, sort_keys=True))
+        facts["cells"] = cells
+        _mark(driver.folder, facts, state)
+
+
+def _mark(folder: Path, facts: dict[str, Any], state: str) -> None:
+    """Write `study.json` with a new state."""
+    facts["state"] = state
+    record.write_text(folder / "study.json", json.dumps(facts, indent=1, sort_keys=True))
 
 
 def _places(study: Study) -> list[lost.Place]:
@@ -230,24 +219,6 @@ def _workers(study: Study, address: str, slots: int | None, run: Run | None) -> 
     from sweeps.pool import RayPool
 
     return RayPool(address, cpus=cpus, gpus=gpus, slots=slots, run=run)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the sweep as Ctrl-C does."""
-
-    def stop(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread: whoever owns that decides
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _complain(driver: Driver) -> None:

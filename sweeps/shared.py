@@ -89,7 +89,6 @@ class Shared:
     def ask(self, place: Place, tuner: Tuner) -> Asked | None:
         number = self._turn(place)
         if number is None:
-            self._look()
             return None
         where = _at(place, number)
         mine = Claim(self.name, "asking")
@@ -215,6 +214,7 @@ class Shared:
             taken = self._gone(row.owner) and self._move(_at(place, number), row, row._replace(owner=self.name))
             return number if taken else None
         if not self._insert(_at(place, len(rows)), Claim(self.name, "asking")):
+            self._look()
             return None
         return len(rows)
 

@@ -16,8 +16,8 @@ class Window(Protocol):
     def send(self, folder: Path) -> None:
         """Show what is new in a trial's folder. Returns at once."""
 
-    def close(self, state: str) -> str:
-        """Show the rest; `state` is `finished`, `failed` or `stopped`. Returns a warning, or ""."""
+    def close(self, state: str, patience: float = DRAIN) -> str:
+        """Show the rest within so many seconds; `state` is `finished`, `failed` or `stopped`. Returns a warning, or ""."""
 
 
 class MlflowWindow:
@@ -43,12 +43,12 @@ class MlflowWindow:
     def send(self, folder: Path) -> None:
         self._queue.put(folder)
 
-    def close(self, state: str) -> str:
+    def close(self, state: str, patience: float = DRAIN) -> str:
         self._state = state
         self._queue.put(None)
-        self._thread.join(DRAIN)
+        self._thread.join(patience)
         if self._thread.is_alive():
-            self._trouble = f"it did not answer within {DRAIN:g} s"
+            self._trouble = f"it did not answer within {patience:g} s"
         if not self._trouble:
             return ""
         return (

@@ -40,8 +40,8 @@ class Workers(Protocol):
     def busy(self) -> int:
         """How many slots are taken."""
 
-    def close(self) -> None:
-        """Stop everything."""
+    def close(self, patience: float = 10.0) -> None:
+        """Stop everything within so many seconds: by force at once where they are few."""
 
 
 def work(trial: Trial, folder: str, cpus: float, run: Run | None) -> Iterator[Progress | Result]:

@@ -24,7 +24,7 @@ class NoWindow:
     def send(self, folder):
         NoWindow.sent.append(folder.name)
 
-    def close(self, state):
+    def close(self, state, patience=None):
         NoWindow.closed = state
         return ""
 
