@@ -19,7 +19,8 @@ from bench.pixels import Patch
 from bench.plain import Options, Result, Trial
 from losses import _entries
 from sweeps import plan
-from sweeps.study import Ensemble, Study
+from sweeps.parts import Ensemble
+from sweeps.study import Study
 from sweeps.work import WorkerLost
 
 ALIGNED = 112  # pixels of an aligned face's side, for data that do not say theirs

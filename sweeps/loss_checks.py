@@ -6,7 +6,8 @@ from typing import Any
 
 from sweeps import plan
 from sweeps.mistake import Key
-from sweeps.study import Loss, Study
+from sweeps.parts import Loss
+from sweeps.study import Study
 
 LONGEST = 40  # characters of a label: it heads the rows of tables
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from bench.plain import Options, Trial
-from sweeps.study import Range, Study
+from sweeps.parts import Range
+from sweeps.study import Study
 
 # A decade and more about the values in use; SGD's are those of the papers (Wen et al. 2016, Wang et al. 2018).
 _LEARNING_RATE = {"sgd": ("log", 0.01, 0.3), "adamw": ("log", 1e-4, 1e-2)}

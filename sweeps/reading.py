@@ -12,7 +12,8 @@ from bench.errors import RequestError
 from sweeps import checks, given
 from sweeps.checks import Report
 from sweeps.mistake import Key, Mistake
-from sweeps.study import Own, Study, validated
+from sweeps.parts import Own
+from sweeps.study import Study, validated
 
 SHIPPED = Path(__file__).parent / "studies"
 _LATER = (

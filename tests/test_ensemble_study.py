@@ -9,7 +9,7 @@ from bench.errors import RequestError
 from bench.images import Faces
 from bench.plain import Trial
 from sweeps import checks, ensemble, plan, reading, sheets
-from sweeps.study import Tune
+from sweeps.parts import Tune
 
 
 class TestStudyFile:
