@@ -15,13 +15,15 @@ tag's value stays as it is). Figures that are not finite stay in the record alon
 import contextlib
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import ledger, places, record
-from bench._mlflow_back import records_from_mlflow
+from bench._mlflow_back import MARK, fetch, records_from_mlflow
 from bench._mlflow_store import FILES, LEDGER, SHEETS, STUDY, answering, cause, client, name, prepare, runs, uri
+from bench.drivers import identity
 from bench.errors import RequestError
 from bench.locks import alone
 from bench.record import Record
@@ -29,7 +31,21 @@ from bench.record import Record
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
-__all__ = ["Mirror", "cause", "client", "flat", "name", "prepare", "records_from_mlflow", "sync", "uri"]
+__all__ = [
+    "MARK",
+    "Mirror",
+    "cause",
+    "client",
+    "fetch",
+    "flat",
+    "name",
+    "prepare",
+    "records_from_mlflow",
+    "sync",
+    "uri",
+]
+
+Agree = Callable[[str, str], str]
 
 _STATUS = {"finished": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}
 _ENDED = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
@@ -55,14 +71,21 @@ class _Shown:
 
 
 class Mirror:
-    """The copy of one study's records in an MLflow store. Every call sends only what the store lacks."""
+    """The copy of one study's records in an MLflow store. Every call sends only what the store lacks.
 
-    def __init__(self, study: str, folder: Path, tracking: str):
+    Args:
+        study: its name. folder: its folder. tracking: the store.
+        agree: of a study that several drivers share, the parent run that all take, given the one that this driver would
+            take and one that is named and lost, or "".
+    """
+
+    def __init__(self, study: str, folder: Path, tracking: str, agree: Agree = lambda run, lost: run):
+        self._agree = agree
         self.folder = folder
         self.client = client(tracking)
         self.experiment = self._experiment(study, tracking)
         self.facts = json.loads((folder / STUDY).read_text())
-        self.parent = self._parent(study)
+        self.parent = self._agreed(self._parent(study))
         # Now, so that a study that is killed can be read back.
         self.client.log_artifact(self.parent, str(folder / STUDY))
         self._shown: dict[str, _Shown] = {}
@@ -93,7 +116,7 @@ class Mirror:
     def close(self, state: str) -> None:
         """Send the study's own files; runs whose trial has not ended become KILLED until it goes on."""
         for trial, shown in self._shown.items():
-            if not shown.whole:
+            if not shown.whole and self._owns(trial):
                 self._log(shown, self.folder / trial / "events.jsonl")
                 self.client.set_terminated(shown.run, "KILLED")
         self.client.log_artifact(self.parent, str(self.folder / STUDY))
@@ -122,6 +145,22 @@ class Mirror:
         tags = {"mlflow.runName": study, "facebench.study": study, "facebench.begun": begun}
         tags |= {f"facebench.{key}": str(self.facts[key]) for key in ("command", "hash")}
         return self.client.create_run(self.experiment, tags=tags).info.run_id
+
+    def _agreed(self, mine: str) -> str:
+        """The parent that all drivers of the study write into, where several have made one."""
+        run = self._agree(mine, "")
+        begun = f"tags.`facebench.begun` = '{self.facts['created']}'"
+        if run != mine and run not in {one.info.run_id for one in runs(self.client, self.experiment, begun)}:
+            run = self._agree(mine, run)  # it was made in a store that is no more
+        if run != mine:
+            self.client.update_run(run, status="RUNNING")
+            if not any(runs(self.client, self.experiment, f"tags.`mlflow.parentRunId` = '{mine}'")):
+                self.client.delete_run(mine)
+        return run
+
+    def _owns(self, trial: str) -> bool:
+        """Whether this driver writes a trial's run: of a study that several share, others write theirs."""
+        return not identity(self.folder) or (self.folder / trial / "trial.json").exists()
 
     def _find(self, more: str = "") -> None:
         """Learn what this start of the study has in the store."""
@@ -165,7 +204,9 @@ class Mirror:
         """Every look at a test that this study took."""
         own = [entry for entry in ledger.entries() if entry.get("study") == self.facts["name"]]
         if own:
-            self.client.log_text(self.parent, "".join(f"{json.dumps(entry)}\n" for entry in own), LEDGER)
+            driver = identity(self.folder)  # each of several has a file of its own
+            file = f"{Path(LEDGER).stem}-{driver}.jsonl" if driver else LEDGER
+            self.client.log_text(self.parent, "".join(f"{json.dumps(entry)}\n" for entry in own), file)
 
     def _present(self, run: "Run") -> set[tuple[str, int]]:
         history = (self.client.get_metric_history(run.info.run_id, key) for key in run.data.metrics)

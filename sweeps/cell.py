@@ -68,9 +68,9 @@ class Cell:
     def want(self) -> Trial | None:
         """The next trial to start; None: nothing before a running one has ended."""
         waits = not self._first and not self._tune and self.stage == "search"
-        if waits and (self.share.owes(self._place) or self._may_ask()):
-            if asked := self.share.ask(self._place, self._tuner):
-                self._tune.append(plan.search(self.study, self.backbone, self.label, asked.number, asked.params))
+        may = waits and (self.share.owes(self._place) or self._may_ask())
+        if may and (asked := self.share.ask(self._place, self._tuner)):
+            self._tune.append(plan.search(self.study, self.backbone, self.label, asked.number, asked.params))
         for queue in (self._first, self._tune, self._free):
             while queue:
                 trial = queue.popleft()
@@ -78,12 +78,12 @@ class Cell:
                     self._searched[trial.number] = trial
                 if self._take(trial):
                     return trial
-        trial = next((t for t in self.elsewhere if not t.patches and self.share.inherit(t)), None)
-        if trial is not None:
-            self._begin(trial)
-            if trial.role == "search":
-                self._tuner.take_up(trial.number)
-        return trial
+        left = next((t for t in self.elsewhere if not t.patches and self.share.inherit(t)), None)
+        if left is not None:
+            self._begin(left)
+            if left.role == "search":
+                self._tuner.take_up(left.number)
+        return left
 
     def fusion(self) -> Fusion | None:
         """The next ensemble to fuse; None: there is none, or its networks are still in training."""

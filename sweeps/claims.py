@@ -71,7 +71,7 @@ class Claims:
     Args:
         url: the database, SQLite or PostgreSQL.
         study: the study's name.
-        say: is told that the database does not answer, and that it does again.
+        say: is told what a user should know: that the database does not answer, say. May be replaced.
 
     Raises:
         RequestError: it cannot be opened.
@@ -81,7 +81,7 @@ class Claims:
         import sqlalchemy as sql
 
         self.study = study
-        self._say = say
+        self.say = say
         self._engine = sql.create_engine(database.address(url), **database.options(url))
         made = _tables()
         self._studies, self._claims, self._drivers = (made.tables[f"facebench_{of}"] for of in _TABLES)
@@ -89,7 +89,9 @@ class Claims:
             with database.alone_at(url), self._engine.begin() as connection:
                 made.create_all(connection)
         except (sql.exc.ArgumentError, sql.exc.OperationalError, ImportError) as error:
-            raise RequestError(f"the storage of study {study!r} cannot be opened: {str(error).splitlines()[0]}") from error
+            raise RequestError(
+                f"the storage of study {study!r} cannot be opened: {str(error).splitlines()[0]}"
+            ) from error
 
     def begun(self) -> Begun | None:
         """The study's start; None: no driver has begun it."""
@@ -162,7 +164,9 @@ class Claims:
     def beats(self) -> dict[str, tuple[str, int]]:
         """Driver -> what changes while it is alive."""
         table = self._drivers
-        return {driver: (session, beat) for driver, session, beat in self._select(*table.c["driver", "session", "beat"])}
+        return {
+            driver: (session, beat) for driver, session, beat in self._select(*table.c["driver", "session", "beat"])
+        }
 
     def agree(self, run: str, lost: str = "") -> str:
         """The MLflow run that all drivers write into: this one, where none is named yet or the one named is `lost`."""
@@ -200,12 +204,12 @@ class Claims:
                 if self._engine.dialect.name == "sqlite" and "locked" not in str(error):
                     raise
                 if time.monotonic() - begun >= away:
-                    self._say(f"the database of the study does not answer: waiting (for {away:.0f} s by now)")
+                    self.say(f"the database of the study does not answer: waiting (for {away:.0f} s by now)")
                     away += 60
                 time.sleep(PAUSE)
                 continue
             if away:
-                self._say("the database of the study answers again")
+                self.say("the database of the study answers again")
             return done
 
 
@@ -216,16 +220,23 @@ def _tables() -> "MetaData":
     import sqlalchemy as sql
 
     made, word = sql.MetaData(), sql.String(255)
-    # `run` is the one in MLflow that all drivers write into, "" before there is one.
-    start = [sql.Column("hash", word), sql.Column("created", word), sql.Column("overlap", sql.Boolean)]
-    sql.Table("facebench_studies", made, sql.Column("study", word, primary_key=True), *start, sql.Column("run", word))
-    names = [sql.Column(name, word, primary_key=True) for name in ("study", *Key._fields[:3])]
-    # A study's seeds have ten thousand numbers for each seed of its own: more than 32 bits hold.
-    numbers = [sql.Column(name, sql.BigInteger, primary_key=True, autoincrement=False) for name in Key._fields[3:]]
-    said = [sql.Column(name, word) for name in ("owner", "state", "kind")]
-    counted = [sql.Column("figure", sql.Double), sql.Column("epochs", sql.Integer), sql.Column("seconds", sql.Double)]
-    sql.Table("facebench_claims", made, *names, *numbers, *said, *counted)
-    who = [sql.Column(name, word, primary_key=True) for name in ("study", "driver")]
-    alive = [sql.Column("session", word), sql.Column("beat", sql.BigInteger)]
-    sql.Table("facebench_drivers", made, *who, *alive)
+    columns: dict[str, list[sql.Column[Any]]] = {
+        # `run` is the one in MLflow that all drivers write into, "" before there is one.
+        "studies": [sql.Column(name, sql.Boolean if name == "overlap" else word) for name in (*Begun._fields, "run")],
+        # A study's seeds are ten thousand for each of its own: more than 32 bits hold.
+        "claims": [
+            *(sql.Column(name, word, primary_key=True) for name in Key._fields[:3]),
+            *(sql.Column(name, sql.BigInteger, primary_key=True, autoincrement=False) for name in Key._fields[3:]),
+            *(sql.Column(name, word) for name in ("owner", "state", "kind")),
+            *(sql.Column(name, sql.Double) for name in ("figure", "seconds")),
+            sql.Column("epochs", sql.Integer),
+        ],
+        "drivers": [
+            sql.Column("driver", word, primary_key=True),
+            sql.Column("session", word),
+            sql.Column("beat", sql.BigInteger),
+        ],
+    }
+    for name in _TABLES:
+        sql.Table(f"facebench_{name}", made, sql.Column("study", word, primary_key=True), *columns[name])
     return made

@@ -105,10 +105,10 @@ def digest(study: Study) -> str:
     """A hash of all that decides what a study runs (comments and the order of keys do not matter).
 
     Not `criteria` and `published`: they concern the report, which can be made again at any time. Nor `allow_overlap`,
-    which may be given after a refusal that came of its lack. Keys that came later count only
-    where they are used: the runs of before go on.
+    which may be given after a refusal that came of its lack, nor `storage`, which each driver may call by another URL.
+    Keys that came later count only where they are used: the runs of before go on.
     """
-    said = study.model_dump(exclude={"criteria", "published"}) | {"allow_overlap": False}
+    said = study.model_dump(exclude={"criteria", "published"}) | {"allow_overlap": False, "storage": None}
     for key in _LATER:
         if said[key] == Study.model_fields[key].default:
             del said[key]

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -10,11 +12,12 @@ from typing import Any, TextIO
 from bench import places, record
 from bench.errors import RequestError, StudyIncomplete, TrialFailed
 from bench.locks import alone
-from sweeps import checks, given, lost, plan, reading, sheets, tuner
+from sweeps import checks, gathering, given, joining, lost, plan, reading, sheets, tuner
 from sweeps.cell import Cell
 from sweeps.driver import Driver
 from sweeps.ending import End, room
 from sweeps.progress import board
+from sweeps.share import Alone, Share
 from sweeps.signals import Stop
 from sweeps.study import Study
 from sweeps.window import MlflowWindow
@@ -65,42 +68,64 @@ def sweep(
         checks.openable(asked)
     folder = places.study_folder(asked.name)
     folder.mkdir(parents=True, exist_ok=True)
-    with room(folder), alone(folder), Stop() as stop:
+    with room(folder), alone(folder), Stop() as stop, ExitStack() as last:
         store = _storage(asked)
-        asked, facts = _facts(asked, folder, command, store)
+        say = partial(print, file=stream or sys.stderr, flush=True)
+        asked, facts, share = _facts(asked, folder, command, store, say)
+        last.callback(share.leave)
         if run is None:
             sheets.draw(asked, folder)
         # All that can still be wrong here is found before Ray is started.
-        cells = [Cell(asked, *place, _tuner(asked, *place, store)) for place in _places(asked)]
+        cells = [Cell(asked, *place, _tuner(asked, *place, store), share) for place in _places(asked)]
         stop.check()
-        window = MlflowWindow(asked.name, folder)
+        window = (
+            MlflowWindow(asked.name, folder) if share.alone else MlflowWindow(asked.name, folder, agree=share.agree)
+        )
         shown = board(asked, cells, stream)
+        share.speak(shown.say)
         end = End(asked.name, partial(_mark, folder, facts), window, shown, stop)
         stop.last_words = end.last_words
         with end:
             with stop.waiting():
                 end.workers = workers = _workers(asked, address, slots, run)
             stop.listen()
-            driver = Driver(asked, folder, cells, workers, window, shown, stop)
+            driver = Driver(asked, folder, cells, workers, window, shown, stop, share)
             end.save = partial(_save, driver, facts)
             end.save("running")
             for _ in driver.run():
                 end.save("running")
+        if not share.alone:
+            with stop.waiting():
+                gathering.gather(driver, say)
         _complain(driver)
     return folder
 
 
-def _facts(study: Study, folder: Path, command: str | None, store: Any) -> tuple[Study, dict[str, Any]]:
-    """What `study.json` holds, and the study as it goes on: begun now, or continued after what was lost is opened again."""
+def _facts(
+    study: Study, folder: Path, command: str | None, store: Any, say: Callable[[str], None]
+) -> tuple[Study, dict[str, Any], Share]:
+    """What `study.json` holds, the study as it goes on, and with whom: begun now, or continued after what was lost is opened
+    again. A study that names its database may have other drivers."""
     facts = _known(study, folder)
+    if study.storage:
+        searches = [_search(study, *place) for place in _places(study)]
+        study, created, share = joining.join(study, folder, facts, searches, store, say)
+        facts = (facts or _begun(study, command)) | _said(study) | {"created": created}
+        _mark(folder, facts, "running")
+        return study, facts, share
     if facts is None:
-        return study, _begin(study, folder, command, store)
+        return study, _begin(study, folder, command, store), Alone()
     study = lost.overlap(study, folder)
-    facts |= {"file": study.model_dump(), "criteria": study.criteria, "published": study.published}
+    facts |= _said(study)
     for place in lost.again(folder):
         if store and tuner.exists(name := _search(study, *place), store):
             tuner.forget(name, store)
-    return study, facts
+    return study, facts, Alone()
+
+
+def _said(study: Study) -> dict[str, Any]:
+    """What may change in a study that goes on."""
+    return {"file": study.model_dump(), "criteria": study.criteria, "published": study.published}
 
 
 def _known(study: Study, folder: Path) -> dict[str, Any] | None:
@@ -129,28 +154,23 @@ def _known(study: Study, folder: Path) -> dict[str, Any] | None:
 
 
 def _begin(study: Study, folder: Path, command: str | None, store: Any) -> dict[str, Any]:
-    """Write the first `study.json`; what a study of that name left in the tuner's database is deleted.
-
-    Raises:
-        RequestError: it stands in a database that the study file names: there it may be somebody else's.
-    """
-    path = folder / "study.json"
-    ours = path.exists() and json.loads(path.read_text())["file"]["storage"] == study.storage  # begun, came to no trial
+    """Write the first `study.json`; what a study of that name left in the tuner's database is deleted."""
     for place in _places(study) if store else ():
         if tuner.exists(name := _search(study, *place), store):
-            if study.storage and not ours:
-                raise RequestError(
-                    f"storage {study.storage!r} already holds {name!r}, not begun here: rename the study"
-                )
             tuner.forget(name, store)
-    facts = plan.plain(study) | {
+    facts = _begun(study, command)
+    _mark(folder, facts, "running")
+    return facts
+
+
+def _begun(study: Study, command: str | None) -> dict[str, Any]:
+    """What `study.json` holds of a study that begins now."""
+    return plan.plain(study) | {
         "command": command or " ".join(sys.argv),
         "hash": reading.digest(study),
         "created": datetime.now(UTC).isoformat(timespec="microseconds"),  # tells two starts apart, however soon
         "cells": {},
     }
-    _mark(folder, facts, "running")
-    return facts
 
 
 def _save(driver: Driver, facts: dict[str, Any], state: str) -> None:
@@ -229,7 +249,7 @@ def _complain(driver: Driver) -> None:
         TrialFailed: not one trial finished, a loss was not confirmed, or runs were lost to errors.
     """
     known = record.read_study(driver.folder)
-    if not any(one.state == "finished" for one in known):
+    if not any(one.state == "finished" for one in known) and "finished" not in driver.others.values():
         if request := next((cell.trouble for cell in driver.cells if cell.refused), ""):
             raise RequestError(request)
         reason = next((one.reason for one in known if one.state == "failed"), "none was run")

@@ -53,6 +53,12 @@ class Share(Protocol):
     def look(self) -> bool:
         """Look at what the others did, unless that was just done; True: there was a look."""
 
+    def speak(self, say: Callable[[str], None]) -> None:
+        """What a user should know is said there from now on."""
+
+    def agree(self, run: str, lost: str = "") -> str:
+        """The MLflow run that all drivers write into: this one, where none is named yet or the one named is `lost`."""
+
     def leave(self) -> None:
         """This session is over."""
 
@@ -100,6 +106,12 @@ class Alone:
 
     def look(self) -> bool:
         return False
+
+    def speak(self, say: Callable[[str], None]) -> None:
+        pass
+
+    def agree(self, run: str, lost: str = "") -> str:
+        return run
 
     def leave(self) -> None:
         pass

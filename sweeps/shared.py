@@ -50,17 +50,15 @@ class Shared:
         claims: the study's.
         folder: the study's folder here; the driver's name lies in it.
         objective: the figure that is tuned by.
-        say: is told what a user should know.
     """
 
     alone = False
 
-    def __init__(self, claims: Claims, folder: Path, objective: str, say: Callable[[str], None]):
+    def __init__(self, claims: Claims, folder: Path, objective: str):
         self.claims = claims
         self.name = drivers.named(folder)
         self._folder = folder
         self._objective = objective
-        self._say = say
         self._session = secrets.token_hex(8)
         self._seen: dict[str, tuple[tuple[str, int], float]] = {}  # driver -> its beat, seconds that it stands still
         self._looked = self._next = 0.0
@@ -136,7 +134,7 @@ class Shared:
             return False
         if not self._move(key(trial), row, row._replace(owner=self.name)):
             return False
-        self._say(
+        self.claims.say(
             f"driver {row.owner} has not been heard of for {STALE:g} s: {trial.name} {trial.role} {trial.number} "
             f"(seed {trial.seed}) is taken over"
         )
@@ -167,6 +165,20 @@ class Shared:
             return False
         self._look()
         return True
+
+    def rows(self) -> list[tuple[Key, Claim]]:
+        """All claims, as they were at the last look."""
+        return list(self._rows.items())
+
+    def refresh(self) -> None:
+        """Look at the claims now."""
+        self._look()
+
+    def speak(self, say: Callable[[str], None]) -> None:
+        self.claims.say = say
+
+    def agree(self, run: str, lost: str = "") -> str:
+        return self.claims.agree(run, lost)
 
     def leave(self) -> None:
         self._over.set()

@@ -27,13 +27,15 @@ class MlflowWindow:
         study: the study's name.
         folder: its folder.
         uri: the tracking store; None: `bench.tracking.uri()`.
+        agree: see `bench.tracking.Mirror`.
     """
 
-    def __init__(self, study: str, folder: Path, uri: str | None = None):
+    def __init__(self, study: str, folder: Path, uri: str | None = None, **more: tracking.Agree):
         tracking.prepare()  # here: an import in the thread would race with the sweep's own
         self._study = study
         self._folder = folder
         self._uri = uri or tracking.uri()
+        self._more = more
         self._trouble = ""
         self._state = "failed"
         self._queue: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
@@ -58,9 +60,10 @@ class MlflowWindow:
 
     def _work(self) -> None:
         try:
-            mirror = tracking.Mirror(self._study, self._folder, self._uri)
+            mirror = tracking.Mirror(self._study, self._folder, self._uri, **self._more)
             while (folder := self._queue.get()) is not None:
-                mirror.send(record.read(folder))
+                if (folder / "trial.json").exists():  # of several drivers' studies a lost trial's folder is deleted
+                    mirror.send(record.read(folder))
             mirror.close(self._state)
         except Exception as error:  # whatever it is, the sweep must not end of it; `close` reports it
             self._trouble = tracking.cause(error)
