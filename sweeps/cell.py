@@ -10,7 +10,7 @@ from sweeps import ensemble, plan
 from sweeps.ensemble import Fusion
 from sweeps.share import Alone, Share
 from sweeps.study import Study
-from sweeps.tuner import Tuner
+from sweeps.tuner import Asked, Tuner
 
 
 class Cell:
@@ -48,7 +48,7 @@ class Cell:
         self._searched: dict[int, Trial] = {}
         self._failed = 0
         known = self.share.known(self._place, tuner) if tuner else ()
-        self._tune = deque(plan.search(study, backbone, label, k.number, k.params) for k in known)
+        self._tune = deque(self._search_trial(asked) for asked in known)
         self._fusions: deque[Fusion] = deque()
         self._fused: dict[Trial, Fusion] = {}
         if study.ensemble:
@@ -68,14 +68,14 @@ class Cell:
     def want(self) -> Trial | None:
         """The next trial to start; None: nothing before a running one has ended."""
         waits = not self._first and not self._tune and self.stage == "search"
+        if waits:
+            self._discover()  # what others asked for is reserved before the budget is looked at
         may = waits and (self.share.owes(self._place) or self._may_ask())
         if may and (asked := self.share.ask(self._place, self._tuner)):
-            self._tune.append(plan.search(self.study, self.backbone, self.label, asked.number, asked.params))
+            self._tune.append(self._search_trial(asked))
         for queue in (self._first, self._tune, self._free):
             while queue:
                 trial = queue.popleft()
-                if trial.role == "search":
-                    self._searched[trial.number] = trial
                 if self._take(trial):
                     return trial
         left = next((t for t in self.elsewhere if not t.patches and self.share.inherit(t)), None)
@@ -102,10 +102,8 @@ class Cell:
         """Hear what other drivers did; the records, in short, of trials that ended there."""
         if self.refused:
             return []
-        for asked in self.share.asked(self._place, self._search, self._searched) if self._search else ():
-            trial = plan.search(self.study, self.backbone, self.label, asked.number, asked.params)
-            self._searched[asked.number] = trial
-            self.elsewhere.add(trial)
+        if self._search:
+            self._discover()
         ended = [known for trial in self.elsewhere if (known := self.share.outcome(trial))]
         for known in ended:
             self.elsewhere.discard(known.trial)
@@ -167,6 +165,17 @@ class Cell:
         mine = self.share.take(trial)
         self._begin(trial) if mine else self.elsewhere.add(trial)
         return mine
+
+    def _discover(self) -> None:
+        """Note the search trials that other drivers asked for."""
+        self.elsewhere |= {
+            self._search_trial(asked) for asked in self.share.asked(self._place, self._tuner, self._searched)
+        }
+
+    def _search_trial(self, asked: Asked) -> Trial:
+        trial = plan.search(self.study, self.backbone, self.label, asked.number, asked.params)
+        self._searched[asked.number] = trial
+        return trial
 
     def _begin(self, trial: Trial) -> None:
         self.elsewhere.discard(trial)
