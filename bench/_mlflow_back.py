@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench import ledger
 from bench._mlflow_store import FILES, LEDGER, SHEETS, STUDY, answering, client, runs, uri
+from bench.credentials import hidden
 from bench.drivers import identity
 from bench.errors import RequestError
 from bench.locks import alone
@@ -42,7 +43,7 @@ def records_from_mlflow(study: str, tracking: str | None, folder: Path) -> Path:
         parent = _newest(of, study, store)
         folder.mkdir(parents=True, exist_ok=True)
         with alone(folder):
-            (folder / MARK).write_text(f"{store}\n")
+            (folder / MARK).write_text(f"{hidden(store)}\n")
             _study(of, parent.info.run_id, folder)
             for run in runs(of, parent.info.experiment_id, f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"):
                 _trial(of, run, folder)
@@ -51,7 +52,7 @@ def records_from_mlflow(study: str, tracking: str | None, folder: Path) -> Path:
 
 def _newest(of: "MlflowClient", study: str, store: str) -> "Run":
     """The parent run of the study's last start."""
-    experiment = of.get_experiment_by_name(study)
+    experiment, store = of.get_experiment_by_name(study), hidden(store)
     if experiment is None:
         known = ", ".join(sorted(e.name for e in of.search_experiments() if e.name != "Default")) or "none"
         raise RequestError(f"MLflow at {store} has no study {study!r}; it has: {known}")

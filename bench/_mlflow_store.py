@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import places
+from bench.credentials import hidden
 from bench.errors import RequestError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 STUDY = "study.json"
 LEDGER = "test_ledger.jsonl"
 SHEETS = "contact_sheets"
+KEPT = "facebench.kept"  # marks a parent run whose maker had MLflow's answer
 FILES = ("trial.json", "events.jsonl", "record.json", "curves.json", "raw.npz")
 
 
@@ -69,6 +71,7 @@ def prepare() -> None:
 
     for chatty in ("alembic", "mlflow"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns of every try
 
 
 def runs(of: "MlflowClient", experiment: str, wanted: str) -> Iterator["Run"]:
@@ -89,10 +92,11 @@ def answering(store: str) -> Iterator[None]:
     except RequestError:
         raise
     except Exception as error:
-        raise RequestError(f"MLflow at {store} does not answer ({cause(error)}): check $MLFLOW_TRACKING_URI") from error
+        where = hidden(store)
+        raise RequestError(f"MLflow at {where} does not answer ({cause(error)}): check $MLFLOW_TRACKING_URI") from error
 
 
 def cause(error: Exception) -> str:
-    """An error in one line."""
-    text = str(error).strip().splitlines()
+    """An error in one line, without the secrets of a URL in it."""
+    text = hidden(str(error)).strip().splitlines()
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

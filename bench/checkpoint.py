@@ -1,9 +1,11 @@
 """Checkpoints of a trial, in a local folder or under any fsspec URL."""
 
+import contextlib
 import io
 import json
 import pickle
 import re
+import uuid
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +15,7 @@ import torch
 from bench.plain import Progress
 
 _NAME = re.compile(r"checkpoint-(\d+)\.pt$")
+_PART = re.compile(r"checkpoint-\d+\.(pt|\w+)\.part$")
 
 
 class Checkpoints:
@@ -27,6 +30,11 @@ class Checkpoints:
         self.files.makedirs(self.folder, exist_ok=True)
         attempts = [int(found[1]) for path in self._paths() if (found := _NAME.search(path))]
         self.attempt = 1 + max(attempts, default=0)
+        # Of its own: an older attempt may write on under the same number, where neither had saved yet.
+        self._part = f"{self.folder}/checkpoint-{self.attempt}.{uuid.uuid4().hex[:8]}.part"
+        for left in self._paths(_PART):
+            with contextlib.suppress(FileNotFoundError):
+                self.files.rm_file(left)
 
     def latest(self) -> tuple[dict[str, Any], list[Progress]] | None:
         """The state that is furthest on, with all events up to it; None where there is none. A broken file is passed over."""
@@ -42,14 +50,22 @@ class Checkpoints:
         return best and (best["state"], [Progress(**event) for event in json.loads(best["events"])])
 
     def save(self, state: dict[str, Any], events: list[Progress]) -> None:
-        """Write the state whole or not at all."""
+        """Write the state whole or not at all: where the disk is full, the checkpoint before it stays as it is.
+
+        Raises:
+            OSError: it could not be written; what there was of it is gone, so that there is room for a record.
+        """
         buffer = io.BytesIO()
         torch.save({"state": state, "events": json.dumps([asdict(event) for event in events])}, buffer)
-        path = f"{self.folder}/checkpoint-{self.attempt}.pt"
-        with self.files.open(path + ".part", "wb") as file:
-            file.write(buffer.getvalue())
-            file.flush()
-        self.files.mv(path + ".part", path)
+        try:
+            with self.files.open(self._part, "wb") as file:
+                file.write(buffer.getvalue())
+                file.flush()
+            self.files.mv(self._part, f"{self.folder}/checkpoint-{self.attempt}.pt")
+        except OSError:
+            with contextlib.suppress(OSError):
+                self.files.rm_file(self._part)
+            raise
 
-    def _paths(self) -> list[str]:
-        return sorted(path for path in self.files.ls(self.folder, detail=False) if _NAME.search(path))
+    def _paths(self, wanted: re.Pattern[str] = _NAME) -> list[str]:
+        return sorted(path for path in self.files.ls(self.folder, detail=False) if wanted.search(path))

@@ -152,10 +152,11 @@ def status(study: Annotated[str, typer.Argument(help="the study's name")], as_js
 def sync(study: Annotated[str, typer.Argument(help="the study's name")]) -> None:
     """Send to MLflow what it lacks of a study's records (after its server was down, say)."""
     from bench import tracking
+    from bench.credentials import hidden
 
     _study_folder(study)
     sent = tracking.sync(study)
-    typer.echo(f"{study}: {sent} trials sent to {tracking.uri()}")
+    typer.echo(f"{study}: {sent} trials sent to {hidden(tracking.uri())}")
 
 
 @app.command()

@@ -5,10 +5,10 @@ its parameters. The database takes a key once, so a trial has one owner, and eve
 state that it expects (compare and set): what a driver does with a claim that it has lost changes nothing.
 """
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from bench.credentials import hidden
 from bench.errors import RequestError
 from bench.plain import Trial
 from bench.record import Record
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, MetaData
 
 UNFINISHED = ("asking", "running")
-PAUSE = 1.0  # seconds between two tries while the database is away
 ASIDE = ("asking", "closed", "void")  # states of a search's rows that stand for no trial
 T = TypeVar("T")
 
@@ -71,7 +70,10 @@ class Claims:
     Args:
         url: the database, SQLite or PostgreSQL.
         study: the study's name.
-        say: is told what a user should know: that the database does not answer, say. May be replaced.
+        say: is told what a user should know: that the database does not answer, say.
+
+    Attributes:
+        patience: how it waits for a database that is away.
 
     Raises:
         RequestError: it cannot be opened.
@@ -80,9 +82,13 @@ class Claims:
     def __init__(self, url: str, study: str, say: Callable[[str], None]):
         import sqlalchemy as sql
 
+        from sweeps.patience import Patience
+
         self.study = study
-        self.say = say
-        self._engine = sql.create_engine(database.address(url), **database.options(url))
+        parts = sql.make_url(database.address(url))
+        self.patience = Patience(f"the database at {parts.host or parts.database}")
+        self.patience.say = say
+        self._engine = sql.create_engine(parts, **database.options(url))
         made = _tables()
         self._studies, self._claims, self._drivers = (made.tables[f"facebench_{of}"] for of in _TABLES)
         try:
@@ -90,7 +96,7 @@ class Claims:
                 made.create_all(connection)
         except (sql.exc.ArgumentError, sql.exc.OperationalError, ImportError) as error:
             raise RequestError(
-                f"the storage of study {study!r} cannot be opened: {str(error).splitlines()[0]}"
+                hidden(f"the storage of study {study!r} cannot be opened: {str(error).splitlines()[0]}")
             ) from error
 
     def begun(self) -> Begun | None:
@@ -191,26 +197,12 @@ class Claims:
 
     def _do(self, action: Callable[["Connection"], T]) -> T:
         """An action as one transaction, again and again while the database is away."""
-        from sqlalchemy.exc import InterfaceError, OperationalError
 
-        away = 0.0  # seconds, as far as it was said
-        begun = time.monotonic()
-        while True:
-            try:
-                with self._engine.begin() as connection:
-                    done = action(connection)
-            except (OperationalError, InterfaceError) as error:
-                # SQLite calls everything operational; what is worth waiting for is somebody else's lock.
-                if self._engine.dialect.name == "sqlite" and "locked" not in str(error):
-                    raise
-                if time.monotonic() - begun >= away:
-                    self.say(f"the database of the study does not answer: waiting (for {away:.0f} s by now)")
-                    away += 60
-                time.sleep(PAUSE)
-                continue
-            if away:
-                self.say("the database of the study answers again")
-            return done
+        def once(again: bool) -> T:
+            with self._engine.begin() as connection:
+                return action(connection)
+
+        return self.patience(once)
 
 
 _TABLES = ("studies", "claims", "drivers")

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.credentials import resolved
 from bench.errors import RequestError
 from bench.locks import turn
 
@@ -13,7 +14,8 @@ _KEY = 0x66616365  # of PostgreSQL's advisory lock: "face"
 
 
 def address(url: str) -> str:
-    """The URL with the driver that is installed: psycopg 3 for PostgreSQL."""
+    """The URL with the driver that is installed, psycopg 3 for PostgreSQL, and what the environment says for `${NAME}`."""
+    url = resolved(url)
     for scheme in ("postgres://", "postgresql://"):
         if url.startswith(scheme):
             return "postgresql+psycopg://" + url.removeprefix(scheme)
@@ -23,7 +25,11 @@ def address(url: str) -> str:
 def options(url: str) -> dict[str, Any]:
     """What SQLAlchemy's engine is told."""
     # A restarted Postgres would otherwise fail the first call after it; a locked SQLite file is waited for.
-    return {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": 60}}
+    # A server that takes the connection and says nothing is given up after a while, to be tried again.
+    hung = {"connect_args": {"connect_timeout": 10}} if address(url).startswith("postgresql") else {}
+    return {"pool_pre_ping": True, **hung}
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from bench.credentials import hidden_in
 from bench.plain import Options, Trial
 from sweeps.parts import Range
 from sweeps.study import Study
@@ -196,5 +197,5 @@ def plain(study: Study) -> dict[str, Any]:
         "tune": study.tune.model_dump() | {"budget_epochs": budget(study)} if study.tune else None,
         "criteria": study.criteria,
         "published": study.published,
-        "file": study.model_dump(),
+        "file": hidden_in(study.model_dump()),
     }

@@ -1,15 +1,17 @@
 """One session of a sweep: everything is opened, the driver runs, everything is closed; the next one goes on from there."""
 
 import json
+import os
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from bench import places, record
+from bench import credentials, places, record
+from bench.credentials import hidden, hidden_in
 from bench.errors import RequestError, StudyIncomplete, TrialFailed
 from bench.locks import alone
 from sweeps import checks, gathering, given, joining, lost, plan, reading, sheets, tuner
@@ -64,12 +66,13 @@ def sweep(
         print(line, file=stream or sys.stderr, flush=True)
     if allow_overlap:
         asked = asked.model_copy(update={"allow_overlap": True})
+    if os.environ.get(credentials.STORAGE) and asked.tune:
+        asked = asked.model_copy(update={"storage": f"${credentials.STORAGE}"})
     if run is None:
         checks.openable(asked)
     folder = places.study_folder(asked.name)
     folder.mkdir(parents=True, exist_ok=True)
-    with room(folder), alone(folder), Stop() as stop, ExitStack() as last:
-        store = _storage(asked)
+    with room(folder), alone(folder), Stop() as stop, _storage(asked) as store, ExitStack() as last:
         say = partial(print, file=stream or sys.stderr, flush=True)
         asked, facts, share = _facts(asked, folder, command, store, say)
         last.callback(share.leave)
@@ -82,7 +85,9 @@ def sweep(
             MlflowWindow(asked.name, folder) if share.alone else MlflowWindow(asked.name, folder, agree=share.agree)
         )
         shown = board(asked, cells, stream)
-        share.speak(shown.say)
+        share.speak(shown.say, stop.waiting)
+        if store:
+            store.patience.say, store.patience.waiting = shown.say, stop.waiting
         end = End(asked.name, partial(_mark, folder, facts), window, shown, stop)
         stop.last_words = end.last_words
         with end:
@@ -117,15 +122,18 @@ def _facts(
         return study, _begin(study, folder, command, store), Alone()
     study = lost.overlap(study, folder)
     facts |= _said(study)
-    for place in lost.again(folder):
+
+    def forget(place: lost.Place) -> None:
         if store and tuner.exists(name := _search(study, *place), store):
             tuner.forget(name, store)
+
+    lost.again(folder, forget)
     return study, facts, Alone()
 
 
 def _said(study: Study) -> dict[str, Any]:
     """What may change in a study that goes on."""
-    return {"file": study.model_dump(), "criteria": study.criteria, "published": study.published}
+    return {"file": hidden_in(study.model_dump()), "criteria": study.criteria, "published": study.published}
 
 
 def _known(study: Study, folder: Path) -> dict[str, Any] | None:
@@ -166,7 +174,7 @@ def _begin(study: Study, folder: Path, command: str | None, store: Any) -> dict[
 def _begun(study: Study, command: str | None) -> dict[str, Any]:
     """What `study.json` holds of a study that begins now."""
     return plan.plain(study) | {
-        "command": command or " ".join(sys.argv),
+        "command": hidden(command or " ".join(sys.argv)),
         "hash": reading.digest(study),
         "created": datetime.now(UTC).isoformat(timespec="microseconds"),  # tells two starts apart, however soon
         "cells": {},
@@ -200,9 +208,14 @@ def _places(study: Study) -> list[lost.Place]:
     return [(backbone, label) for backbone in study.backbones for label in study.losses]
 
 
-def _storage(study: Study) -> Any:
+@contextmanager
+def _storage(study: Study) -> Iterator[Any]:
     """Optuna's database; None where nothing is tuned."""
-    return tuner.storage(study.storage or f"sqlite:///{places.runs() / 'optuna.db'}") if study.tune else None
+    if not study.tune:
+        yield None
+        return
+    with closing(tuner.storage(study.storage or f"sqlite:///{places.runs() / 'optuna.db'}")) as store:
+        yield store
 
 
 def _search(study: Study, backbone: str, label: str) -> str:

@@ -1,6 +1,7 @@
 """What a driver knows of the other drivers of its study: the interface, and the usual case, in which there are none."""
 
 from collections.abc import Callable, Container
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from bench.plain import Trial
@@ -53,8 +54,8 @@ class Share(Protocol):
     def look(self) -> bool:
         """Look at what the others did, unless that was just done; True: there was a look."""
 
-    def speak(self, say: Callable[[str], None]) -> None:
-        """What a user should know is said there from now on."""
+    def speak(self, say: Callable[[str], None], waiting: Callable[[], AbstractContextManager]) -> None:
+        """What a user should know is said there from now on; a database that is away is waited for in `waiting`."""
 
     def agree(self, run: str, lost: str = "") -> str:
         """The MLflow run that all drivers write into: this one, where none is named yet or the one named is `lost`."""
@@ -107,7 +108,7 @@ class Alone:
     def look(self) -> bool:
         return False
 
-    def speak(self, say: Callable[[str], None]) -> None:
+    def speak(self, say: Callable[[str], None], waiting: Callable[[], AbstractContextManager]) -> None:
         pass
 
     def agree(self, run: str, lost: str = "") -> str:

@@ -28,7 +28,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Container
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from bench import drivers
@@ -134,7 +134,7 @@ class Shared:
             return False
         if not self._move(key(trial), row, row._replace(owner=self.name)):
             return False
-        self.claims.say(
+        self.claims.patience.say(
             f"driver {row.owner} has not been heard of for {STALE:g} s: {trial.name} {trial.role} {trial.number} "
             f"(seed {trial.seed}) is taken over"
         )
@@ -174,8 +174,8 @@ class Shared:
         """Look at the claims now."""
         self._look()
 
-    def speak(self, say: Callable[[str], None]) -> None:
-        self.claims.say = say
+    def speak(self, say: Callable[[str], None], waiting: Callable[[], AbstractContextManager]) -> None:
+        self.claims.patience.say, self.claims.patience.waiting = say, waiting
 
     def agree(self, run: str, lost: str = "") -> str:
         return self.claims.agree(run, lost)

@@ -107,12 +107,14 @@ class Stop:
 
     def _heard(self, number: int, frame: Any) -> None:
         self._asked = True
+        self._end = min(self._end, time.monotonic() + LIMITS[number] - RESERVE)
         if self._waits:
             self.check()
 
     def _watch(self) -> None:
         """Hear the signals as the system delivers them, and keep the limits."""
         half = math.inf  # when the main thread must have begun its end
+        heard = False
         while True:
             wait = min(half, self._end) - time.monotonic()
             if select.select([self._ears], [], [], None if wait == math.inf else max(0.0, wait))[0]:
@@ -120,7 +122,8 @@ class Stop:
                 if 0 in numbers:
                     return
                 for limit in (LIMITS[number] for number in numbers if number in LIMITS):
-                    limit = min(limit, AGAIN) if self._end < math.inf else limit
+                    limit = min(limit, AGAIN) if heard else limit
+                    heard = True
                     half = min(half, time.monotonic() + limit / 2)
                     self._end = min(self._end, time.monotonic() + limit - RESERVE)
             elif time.monotonic() >= self._end:

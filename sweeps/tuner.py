@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.storages import RDBStorage
 
+    from sweeps.patience import Database
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -26,8 +28,11 @@ class Asked:
     params: dict[str, float]
 
 
-def storage(url: str) -> "RDBStorage":
-    """Optuna's database, made where it does not exist.
+def storage(url: str) -> "Database":
+    """Optuna's database, made where it does not exist; once it is open, one that goes away is waited for.
+
+    Args:
+        url: as SQLAlchemy takes it, or `postgres://...`; `${NAME}` in it stands for a variable of the environment.
 
     Raises:
         RequestError: it cannot be opened.
@@ -35,17 +40,19 @@ def storage(url: str) -> "RDBStorage":
     import optuna
     from sqlalchemy.exc import ArgumentError, OperationalError
 
+    from bench.credentials import hidden
     from bench.errors import RequestError
     from sweeps import database
+    from sweeps.patience import Database
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it warns of what is waited for here
     try:
         with database.alone_at(url):
-            return optuna.storages.RDBStorage(database.address(url), engine_kwargs=database.options(url))
+            return Database(database.address(url), database.options(url))
     except (ArgumentError, OperationalError, ImportError) as error:
-        cause = str(error).splitlines()[0]
+        cause = hidden(str(error).splitlines()[0])
         raise RequestError(
-            f"storage {url!r} cannot be opened ({cause}): expected an SQLAlchemy URL such as sqlite:///optuna.db"
+            f"storage {hidden(url)!r} cannot be opened ({cause}): expected an SQLAlchemy URL such as sqlite:///optuna.db"
         ) from error
 
 

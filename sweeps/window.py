@@ -1,13 +1,22 @@
-"""What a running sweep shows of its records: MLflow is written by a thread of its own, so that no trial waits for it."""
+"""What a running sweep shows of its records: MLflow is written by a thread of its own, so that no trial waits for it.
 
-import queue
+The event loop only says which trial's folder has changed. The thread reads the record when its turn comes, so a folder
+waits once, however often it changed, and what is sent is its newest state. A store that fails is tried again, ever more
+rarely, until it is back; then everything is compared anew, for a call that failed may have been heard (`bench.tracking`).
+"""
+
+import math
 import threading
+import time
 from pathlib import Path
 from typing import Protocol
 
 from bench import record, tracking
+from bench.credentials import hidden
 
 DRAIN = 120.0  # seconds that the end of a sweep waits for MLflow
+TRIES = 2  # failures in a row after which the end of a sweep waits no longer
+LONGEST = 15.0  # seconds between two tries of a store that fails
 
 
 class Window(Protocol):
@@ -17,11 +26,15 @@ class Window(Protocol):
         """Show what is new in a trial's folder. Returns at once."""
 
     def close(self, state: str, patience: float = DRAIN) -> str:
-        """Show the rest within so many seconds; `state` is `finished`, `failed` or `stopped`. Returns a warning, or ""."""
+        """Show the rest within `patience` seconds; `state` is `finished`, `failed` or `stopped`.
+
+        Returns:
+            A warning, or "".
+        """
 
 
 class MlflowWindow:
-    """Shows a study in MLflow while it runs. Once MLflow has failed it is left alone, and `close` says so.
+    """Shows a study in MLflow while it runs.
 
     Args:
         study: the study's name.
@@ -36,34 +49,79 @@ class MlflowWindow:
         self._folder = folder
         self._uri = uri or tracking.uri()
         self._more = more
-        self._trouble = ""
-        self._state = "failed"
-        self._queue: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
+        self._mirror: tracking.Mirror | None = None
+        self._waiting: dict[Path, None] = {}  # folders to look at, the oldest first
+        self._state = ""  # of the study, once it has ended
+        self._deadline = math.inf
+        self._reserve = 0.0  # seconds before the deadline in which runs are closed, whatever waits
+        self._failures = 0  # in a row
+        self._trouble = ""  # of the last of them
+        self._whole = False  # everything was sent
+        self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
 
     def send(self, folder: Path) -> None:
-        self._queue.put(folder)
+        with self._changed:
+            self._waiting[folder] = None
+            self._changed.notify()
 
     def close(self, state: str, patience: float = DRAIN) -> str:
-        self._state = state
-        self._queue.put(None)
+        with self._changed:
+            self._state = state
+            self._deadline = time.monotonic() + patience
+            self._reserve = min(2.0, patience / 2)
+            self._failures = min(self._failures, 1)  # however long it has been away, it is tried once more
+            self._changed.notify()
         self._thread.join(patience)
-        if self._thread.is_alive():
-            self._trouble = f"it did not answer within {patience:g} s"
-        if not self._trouble:
+        if self._whole:
             return ""
+        trouble = self._trouble or f"it did not answer within {patience:g} s"
         return (
-            f"MLflow at {self._uri} did not take everything ({self._trouble}); nothing is lost: "
+            f"MLflow at {hidden(self._uri)} did not take everything ({trouble}); nothing is lost: "
             f"`facebench sync {self._study}` sends what is missing"
         )
 
     def _work(self) -> None:
-        try:
-            mirror = tracking.Mirror(self._study, self._folder, self._uri, **self._more)
-            while (folder := self._queue.get()) is not None:
-                if (folder / "trial.json").exists():  # of several drivers' studies a lost trial's folder is deleted
-                    mirror.send(record.read(folder))
-            mirror.close(self._state)
-        except Exception as error:  # whatever it is, the sweep must not end of it; `close` reports it
-            self._trouble = tracking.cause(error)
+        while not self._over():
+            folder = None
+            try:
+                if self._mirror is None:
+                    self._mirror = tracking.Mirror(self._study, self._folder, self._uri, **self._more)
+                if folder := self._next():
+                    if (folder / "trial.json").exists():  # what another driver has taken over is deleted
+                        self._mirror.send(record.read(folder))
+                else:
+                    self._mirror.close(self._state)
+                    self._whole = not self._waiting
+                    return
+                self._failures = 0
+            except Exception as error:  # whatever it is, the sweep must not end of it; `close` reports it
+                self._mirror = None  # what it knew of the store may be wrong now
+                self._trouble = tracking.cause(error)
+                self._failures += 1
+                self._pause(folder)
+
+    def _next(self) -> Path | None:
+        """Wait for a folder to look at; None: the study has ended, and its runs are to be closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._state)
+            hurry = time.monotonic() > self._deadline - self._reserve
+            if not self._waiting or (self._state and (hurry or self._failures >= TRIES)):
+                return None
+            folder = next(iter(self._waiting))
+            del self._waiting[folder]  # now: what changes while it is sent is sent again
+            return folder
+
+    def _pause(self, folder: Path | None) -> None:
+        """Wait before the next try. The folder that failed goes to the end: MLflow may refuse that one alone."""
+        with self._changed:
+            if folder:
+                self._waiting[folder] = None
+            seconds = min(LONGEST, 2.0 ** (self._failures - 1), max(0.0, self._deadline - time.monotonic()))
+            ended = self._state
+            self._changed.wait_for(lambda: self._state != ended, seconds)
+
+    def _over(self) -> bool:
+        """Whether nobody waits for it any more, or the store has had its tries after the end."""
+        return time.monotonic() > self._deadline or (bool(self._state) and self._failures > TRIES)
