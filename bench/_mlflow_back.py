@@ -1,11 +1,16 @@
 """The way back: a study's records from MLflow alone, as `runs/<study>/` would hold them."""
 
+import json
+import shutil
+import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import ledger
 from bench._mlflow_store import FILES, LEDGER, SHEETS, STUDY, answering, client, runs, uri
 from bench.credentials import hidden
+from bench.drivers import identity
 from bench.errors import RequestError
 from bench.locks import alone
 
@@ -19,11 +24,17 @@ MARK = ".from_mlflow"  # lies in a folder that was downloaded, and may be again
 def records_from_mlflow(study: str, tracking: str | None, folder: Path) -> Path:
     """Download a study's records into `folder`, and its scorings into the ledger beside it.
 
+    Where the folder is that of one of several drivers, what the others have ended is added to it.
+
     A trial that MLflow has not whole comes back without its record: as waiting or running.
 
     Raises:
         RequestError: the folder holds a study that was run here, MLflow does not answer, or has no such study.
     """
+    if identity(folder):
+        with alone(folder):
+            fetch(study, folder, None, 0.0)
+        return folder
     if (folder / STUDY).exists() and not (folder / MARK).exists():
         raise RequestError(f"study {study!r} is here already, in {folder}: leave out --from-mlflow")
     store = tracking or uri()
@@ -61,8 +72,14 @@ def _study(of: "MlflowClient", run: str, folder: Path) -> None:
     there = {file.path for file in of.list_artifacts(run)}
     for path in there & {STUDY, SHEETS}:
         of.download_artifacts(run, path, str(folder))
-    if LEDGER in there:
-        own = Path(of.download_artifacts(run, LEDGER, str(folder)))
+    _scorings(of, run, folder)
+
+
+def _scorings(of: "MlflowClient", run: str, folder: Path) -> None:
+    """What the study's drivers have seen of tests; each has a file of its own there."""
+    stem = Path(LEDGER).stem
+    for path in sorted(file.path for file in of.list_artifacts(run) if file.path.startswith(stem)):
+        own = Path(of.download_artifacts(run, path, str(folder)))
         ledger.merge(ledger.entries(own), folder.parent / LEDGER)
         own.unlink()
 
@@ -76,3 +93,49 @@ def _trial(of: "MlflowClient", run: "Run", folder: Path) -> None:
         place.mkdir(exist_ok=True)
         for path in sorted(there.intersection(wanted)):
             of.download_artifacts(run.info.run_id, path, str(place))
+
+
+def fetch(study: str, folder: Path, wanted: set[str] | None, patience: float) -> set[str]:
+    """Download the records of trials that other drivers of the study have ended, and what they have seen of tests.
+
+    Args:
+        study: its name.
+        folder: its folder here, in which this driver has records of its own.
+        wanted: ids of trials; None: all that have no final record here.
+        patience: seconds to wait for those that MLflow has not whole yet.
+
+    Returns:
+        The ids that did not come.
+
+    Raises:
+        RequestError: MLflow does not answer.
+    """
+    begun = json.loads((folder / STUDY).read_text())["created"]
+    until = time.monotonic() + patience
+    missing = set(wanted or ())
+    with answering(uri()):
+        of = client(uri())
+        experiment = of.get_experiment_by_name(study)
+        while experiment:
+            for parent in runs(of, experiment.experiment_id, f"tags.`facebench.begun` = '{begun}'"):
+                own = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}' and tags.`facebench.whole` = 'true'"
+                for run in runs(of, experiment.experiment_id, own):
+                    trial = run.data.tags["facebench.trial"]
+                    if trial in missing or (wanted is None and not (folder / trial / "record.json").exists()):
+                        missing -= {_replace(of, run, folder)}
+                _scorings(of, parent.info.run_id, folder)
+            if not missing or time.monotonic() > until:
+                break
+            time.sleep(1.0)
+    return missing
+
+
+def _replace(of: "MlflowClient", run: "Run", folder: Path) -> str:
+    """A trial's folder as it was where it was run, whole or not at all; the trial's id."""
+    trial = run.data.tags["facebench.trial"]
+    with tempfile.TemporaryDirectory(dir=folder) as part:
+        _trial(of, run, Path(part))
+        (Path(part) / trial / MARK).touch()
+        shutil.rmtree(folder / trial, ignore_errors=True)
+        (Path(part) / trial).rename(folder / trial)
+    return trial

@@ -19,13 +19,15 @@ MLflow.
 
 import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import ledger, places, record
-from bench._mlflow_back import records_from_mlflow
+from bench._mlflow_back import MARK, fetch, records_from_mlflow
 from bench._mlflow_run import STATUS, Shown, digest, flat, how_far, missing
 from bench._mlflow_store import FILES, KEPT, LEDGER, SHEETS, STUDY, answering, cause, client, name, prepare, runs, uri
+from bench.drivers import identity
 from bench.errors import RequestError
 from bench.locks import alone
 from bench.record import Record
@@ -33,7 +35,21 @@ from bench.record import Record
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-__all__ = ["Mirror", "cause", "client", "flat", "name", "prepare", "records_from_mlflow", "sync", "uri"]
+__all__ = [
+    "MARK",
+    "Mirror",
+    "cause",
+    "client",
+    "fetch",
+    "flat",
+    "name",
+    "prepare",
+    "records_from_mlflow",
+    "sync",
+    "uri",
+]
+
+Agree = Callable[[str, str], str]
 
 _ENDED = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
@@ -46,16 +62,21 @@ class Mirror:
         folder: its folder.
         tracking: the store.
         live: whether the study is running; else its state there stays as it is.
+        agree: of a study that several drivers share, the parent run that all take, given the one that this driver would
+            take and one that is named and lost, or "".
     """
 
-    def __init__(self, study: str, folder: Path, tracking: str, live: bool = True):
+    def __init__(
+        self, study: str, folder: Path, tracking: str, live: bool = True, agree: Agree = lambda run, lost: run
+    ):
+        self._agree = agree
         self.folder = folder
         self.client = client(tracking)
         self.experiment = self._experiment(study, tracking)
         self.facts = json.loads((folder / STUDY).read_text())
         self._live = live
         self._status = "RUNNING"  # of the parent
-        self.parent = self._parent(study)
+        self.parent = self._agreed(self._parent(study))
         if live and self._status != "RUNNING":
             self.client.update_run(self.parent, status="RUNNING")
             self._status = "RUNNING"
@@ -159,6 +180,18 @@ class Mirror:
         self.client.set_tag(made, KEPT, "true")
         return made
 
+    def _agreed(self, mine: str) -> str:
+        """The parent that all drivers of the study write into, where several have made one."""
+        run = self._agree(mine, "")
+        begun = f"tags.`facebench.begun` = '{self.facts['created']}'"
+        if run != mine and run not in {one.info.run_id for one in runs(self.client, self.experiment, begun)}:
+            run = self._agree(mine, run)  # it was made in a store that is no more
+        if run != mine:
+            self._status = ""  # whatever it is
+            if not any(runs(self.client, self.experiment, f"tags.`mlflow.parentRunId` = '{mine}'")):
+                self.client.delete_run(mine)
+        return run
+
     def _find(self, more: str = "") -> None:
         """Learn what this start of the study has in the store; of runs made twice one stays."""
         twins: dict[str, list[Run]] = {}
@@ -209,7 +242,9 @@ class Mirror:
         """Every look at a test that this study took."""
         own = [entry for entry in ledger.entries() if entry.get("study") == self.facts["name"]]
         if own:
-            self.client.log_text(self.parent, "".join(f"{json.dumps(entry)}\n" for entry in own), LEDGER)
+            driver = identity(self.folder)  # each of several has a file of its own
+            file = f"{Path(LEDGER).stem}-{driver}.jsonl" if driver else LEDGER
+            self.client.log_text(self.parent, "".join(f"{json.dumps(entry)}\n" for entry in own), file)
 
     def _present(self, run: "Run") -> set[tuple[str, int]]:
         history = (self.client.get_metric_history(run.info.run_id, key) for key in run.data.metrics)

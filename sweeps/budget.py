@@ -15,9 +15,10 @@ from bench.index import Entry
 from bench.plain import Trial
 from bench.record import Record
 from sweeps import plan
-from sweeps.cell import Cell, Cut
+from sweeps.cell import Cell
 from sweeps.mistake import Key
 from sweeps.study import Study
+from sweeps.tally import Cut
 
 MARGIN = 1.25  # on the seconds of trials to come: they also start, and score test protocols
 PAUSE = 10.0  # seconds after which what was used is written down though nothing else is new

@@ -1,5 +1,7 @@
 """The loop of a sweep: it fills the workers, writes every record, tells the tuners, and is the only one that writes."""
 
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,12 +14,14 @@ from bench.plain import Progress, Result, Trial
 from bench.record import Journal, Record
 from sweeps import early_stop, ensemble, outcome
 from sweeps.budget import Meter
-from sweeps.cell import Cell, Cut
+from sweeps.cell import Cell
 from sweeps.ensemble import Fusion
 from sweeps.failures import Streak
 from sweeps.progress import Board
+from sweeps.share import Alone, Share
 from sweeps.signals import Stop
 from sweeps.study import Study
+from sweeps.tally import Cut
 from sweeps.window import Window
 from sweeps.work import Workers
 
@@ -37,6 +41,7 @@ class Driver:
         stop: interrupts the loop, nowhere but where it waits; None: nothing does.
         meter: what the study has used; None: nothing yet.
         elsewhere: where checkpoints lie; None: in the trial's folder.
+        share: what is known of the other drivers of the study; None: there are none.
 
     Attributes:
         decided: is called after a decision that must be written down before anything is built on it.
@@ -56,6 +61,7 @@ class Driver:
         stop: Stop | None = None,
         meter: Meter | None = None,
         elsewhere: Elsewhere | None = None,
+        share: Share | None = None,
     ):
         self.study = study
         self.folder = folder
@@ -69,28 +75,64 @@ class Driver:
         self._streak = Streak(study.stop_after_failures)
         self._spent = ""
         self.elsewhere = elsewhere
+        self.share = share or Alone()
         self._owner: dict[Trial, Cell] = {}
         self._epochs: dict[Trial, int] = {}
         self._journals: dict[Trial, Journal] = {}
         self._ended: dict[str, Entry] = {}
+        self._waits = False
+        self.others: dict[str, str] = {}  # trials that other drivers ended, and how
 
     def run(self) -> Iterator[None]:
         """Work until all cells are done; yields whenever an event was heard or a moment has passed."""
         self._ended = {one.id: one for one in index.entries(self.folder) if one.ended}
-        self._fill()
-        while self._owner or self.workers.busy():
-            with self.stop.waiting():
-                heard = self.workers.next(TICK)
-            if heard:
-                self._hear(heard.trial, heard.event)
+        while True:
             self._fill()
-            self.board.tick()
-            yield
-        for cell in self.cells:
-            while fusion := cell.fusion():
-                self._fuse(cell, fusion)
+            while self._owner or self.workers.busy():
+                with self.stop.waiting():
+                    heard = self.workers.next(TICK)
+                if heard:
+                    self._hear(heard.trial, heard.event)
+                self._learn()
+                self._fill()
                 self.board.tick()
                 yield
+            for cell in self.cells if self._trained() else ():
+                while fusion := cell.fusion():
+                    self._fuse(cell, fusion)
+                    self.board.tick()
+                    yield
+            if self.share.alone or all(cell.done for cell in self.cells):
+                return
+            self._wait()
+            yield
+
+    def _trained(self) -> bool:
+        """Whether nothing is left to train, here or at other drivers."""
+        return self.share.alone or all(cell.stage in ("fuse", "done") for cell in self.cells)
+
+    def _wait(self) -> None:
+        """All that is left is at other drivers."""
+        if left := sum(len(cell.elsewhere) for cell in self.cells):
+            if not self._waits:
+                self.board.say(f"waiting for {left} trial(s) that other drivers of the study run")
+            self._waits = True
+        with self.stop.waiting():
+            time.sleep(TICK)
+        self._learn()
+        self.board.tick()
+
+    def _learn(self) -> None:
+        """Hear, about once a second, what other drivers did."""
+        if not self.share.look():
+            return
+        for cell in self.cells:
+            stage = cell.stage
+            for known in cell.learn():
+                self.others[known.trial.id] = known.state
+                self.board.ended(cell, known, replayed=True)
+            if cell.stage != stage:
+                self.board.stage(cell)
 
     def _fill(self) -> None:
         """Start trials while there are slots and the budget is not spent."""
@@ -125,7 +167,7 @@ class Driver:
             before = one.stage
             one.end_search(cut)
             if one.cut == cut:
-                epochs = f"{one.spent} of {one.spent + one.left} epochs"
+                epochs = f"{one.tally.spent} of {one.tally.spent + one.left} epochs"
                 self.board.say(f"{one.name}: the search ends early, after {epochs}: {reason}")
             if one.stage != before:
                 self.board.stage(one)
@@ -134,6 +176,7 @@ class Driver:
 
     def _start(self, cell: Cell, trial: Trial) -> None:
         outcome.check_sealed(trial)
+        self._waits = False
         self._owner[trial] = cell
         if before := self._ended.get(trial.id):
             self._settle(trial, before, replayed=True)
@@ -182,6 +225,9 @@ class Driver:
 
     def _hear(self, trial: Trial, event: Progress | Result | Exception) -> None:
         folder = self.folder / trial.id
+        if not self.share.holds(trial):
+            self._drop(trial)
+            return
         if isinstance(event, Progress):
             # A resumed trial says again what it said before.
             if self._journals[trial].append(event):
@@ -219,6 +265,9 @@ class Driver:
 
     def _settle(self, trial: Trial, known: Record | Entry, replayed: bool = False) -> None:
         """A record is final: its cell learns it."""
+        if not self.share.end(trial, known):
+            self._drop(trial)
+            return
         if isinstance(known, Record):
             index.enter(known)
         folder = self.folder / trial.id
@@ -233,6 +282,15 @@ class Driver:
         self.board.ended(cell, known, replayed)
         if cell.stage != stage:
             self.board.stage(cell)
+
+    def _drop(self, trial: Trial) -> None:
+        """Another driver took a trial over while this one was not heard of: what was written of it here goes."""
+        self.workers.cancel(trial)
+        self._owner.pop(trial).lose(trial)
+        self._epochs.pop(trial, None)
+        self._journals.pop(trial, None)
+        shutil.rmtree(self.folder / trial.id, ignore_errors=True)
+        self.board.say(f"another driver has taken trial {trial.id} over: what was begun of it here is dropped")
 
     def _give_up(self, cell: Cell, trial: Trial, reason: str) -> None:
         """A wrong request is wrong for the whole cell; seen in the untrained network, for every loss of that backbone."""

@@ -160,7 +160,7 @@ def board(study: Study, cells: list[Cell], stream: TextIO | None = None) -> Boar
 
 
 def _epochs(study: Study, cell: Cell) -> int:
-    return 0 if cell.trouble else planned(study, cell.label, cell.spent if cell.cut else None)
+    return 0 if cell.trouble else planned(study, cell.label, cell.tally.spent if cell.cut else None)
 
 
 def planned(study: Study, label: str, spent: int | None = None) -> int:

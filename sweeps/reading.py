@@ -106,8 +106,8 @@ def digest(study: Study) -> str:
 
     Not `criteria` and `published`: they concern the report, which can be made again at any time. Nor `allow_overlap`,
     which may be given after a refusal that came of its lack; nor what a study that was stopped goes on with, `budget` and
-    `stop_after_failures`; nor `storage` and `checkpoints`: a study may move. Keys that came later count only where they are
-    used: the runs of before go on.
+    `stop_after_failures`; nor `storage` and `checkpoints`: a study may move, and each driver call them
+    otherwise. Keys that came later count only where they are used: the runs of before go on.
     """
     apart = {"criteria", "published", "budget", "stop_after_failures", "checkpoints"}
     said = study.model_dump(exclude=apart) | {"allow_overlap": False, "storage": None}

@@ -1,21 +1,18 @@
 """One session of a sweep: everything is opened, the driver runs, everything is closed; the next one goes on from there."""
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from bench import credentials, index, places, record
-from bench.credentials import hidden, hidden_in
+from bench import credentials, index, places
 from bench.elsewhere import Elsewhere
 from bench.errors import RequestError, StudyIncomplete, TrialFailed
 from bench.locks import alone
-from sweeps import budget, checks, given, lost, plan, reading, sheets, tuner
+from sweeps import budget, checks, gathering, given, lost, opening, plan, reading, sheets, tuner
 from sweeps.cell import Cell
 from sweeps.driver import Driver
 from sweeps.ending import End, room
@@ -72,135 +69,43 @@ def sweep(
         checks.openable(asked)
     folder = places.study_folder(asked.name)
     folder.mkdir(parents=True, exist_ok=True)
-    with room(folder), alone(folder), Stop() as stop, _storage(asked) as store:
+    with room(folder), alone(folder), Stop() as stop, _storage(asked) as store, ExitStack() as last:
+        say = partial(print, file=stream or sys.stderr, flush=True)
         elsewhere = Elsewhere(asked.checkpoints, asked.name) if asked.checkpoints else None
-        asked, facts = _facts(asked, folder, command, store, elsewhere)
+        asked, facts, share = opening.opened(asked, folder, command, store, elsewhere, say)
+        last.callback(share.leave)
         meter = budget.Meter(asked, facts.get("used"))
         cuts = budget.cuts(facts, folder)
         if run is None:
             sheets.draw(asked, folder)
         # All that can still be wrong here is found before Ray is started.
-        cells = [Cell(asked, *at, _tuner(asked, *at, store), cuts.get("/".join(at))) for at in _places(asked)]
+        cells = [
+            Cell(asked, *at, _tuner(asked, *at, store), cuts.get("/".join(at)), share) for at in opening.places(asked)
+        ]
         stop.check()
-        mlflow = MlflowWindow(asked.name, folder)
+        mlflow = MlflowWindow(asked.name, folder, agree=None if share.alone else share.agree)
         window: Window = Both(mlflow, CopyWindow(elsewhere, folder)) if elsewhere else mlflow
         shown = board(asked, cells, stream)
+        share.speak(shown.say, stop.waiting)
         if store:
             store.patience.say, store.patience.waiting = shown.say, stop.waiting
-        end = End(asked.name, partial(_mark, folder, facts), window, shown, stop)
+        end = End(asked.name, partial(opening.mark, folder, facts), window, shown, stop)
         stop.last_words = end.last_words
         with end:
             with stop.waiting():
                 end.workers = workers = _workers(asked, address, slots, run, shown.say, elsewhere)
             stop.listen()
-            driver = Driver(asked, folder, cells, workers, window, shown, stop, meter, elsewhere)
-            end.save = partial(_save, driver, facts)
+            driver = Driver(asked, folder, cells, workers, window, shown, stop, meter, elsewhere, share)
+            end.save = partial(opening.save, driver, facts)
             driver.decided = partial(end.save, "running")
             end.save("running")
             for _ in driver.run():
                 end.save("running")
+        if not share.alone:
+            with stop.waiting():
+                gathering.gather(driver, say)
         _complain(driver)
     return folder
-
-
-def _facts(
-    study: Study, folder: Path, command: str | None, store: Any, elsewhere: Elsewhere | None
-) -> tuple[Study, dict[str, Any]]:
-    """What `study.json` holds, and the study as it goes on: begun now, or continued after what was lost is opened again."""
-    facts = _known(study, folder)
-    if facts is None:
-        if elsewhere and not study.storage and not (folder / "study.json").exists():
-            elsewhere.check_free()
-        return study, _begin(study, folder, command, store)
-    study, known = lost.overlap(study, folder, index.entries(folder))
-    facts |= {"file": hidden_in(study.model_dump()), "criteria": study.criteria, "published": study.published}
-
-    def forget(place: lost.Place) -> None:
-        if store and tuner.exists(name := _search(study, *place), store):
-            tuner.forget(name, store)
-
-    lost.again(folder, known, forget)
-    return study, facts
-
-
-def _known(study: Study, folder: Path) -> dict[str, Any] | None:
-    """The facts in `study.json` of an earlier session, None where there was none or it came to no trial.
-
-    Raises:
-        RequestError: the folder holds trials of a study of the same name that said something else.
-    """
-    path = folder / "study.json"
-    trials = any(folder.glob("*/trial.json"))
-    if not path.exists():
-        if trials:
-            raise RequestError(
-                f"{folder} holds trials and no study.json: rename the study, or delete that folder to begin anew"
-            )
-        return None
-    facts = json.loads(path.read_text())
-    if facts["hash"] != reading.digest(study):
-        if not trials:
-            return None
-        raise RequestError(
-            f"{folder} holds records of another version of study {study.name!r}: "
-            "rename the study in its file, or delete that folder to begin anew"
-        )
-    return facts
-
-
-def _begin(study: Study, folder: Path, command: str | None, store: Any) -> dict[str, Any]:
-    """Write the first `study.json`; what a study of that name left in the tuner's database is deleted.
-
-    Raises:
-        RequestError: it stands in a database that the study file names: there it may be somebody else's.
-    """
-    path = folder / "study.json"
-    here = hidden_in(study.storage)  # as study.json has it
-    ours = path.exists() and json.loads(path.read_text())["file"]["storage"] == here  # begun, came to no trial
-    for place in _places(study) if store else ():
-        if tuner.exists(name := _search(study, *place), store):
-            if study.storage and not ours:
-                raise RequestError(f"storage {here!r} already holds {name!r}, not begun here: rename the study")
-            tuner.forget(name, store)
-    facts = plan.plain(study) | {
-        "command": hidden(command or " ".join(sys.argv)),
-        "hash": reading.digest(study),
-        "created": datetime.now(UTC).isoformat(timespec="microseconds"),  # tells two starts apart, however soon
-        "cells": {},
-    }
-    _mark(folder, facts, "running")
-    return facts
-
-
-def _save(driver: Driver, facts: dict[str, Any], state: str) -> None:
-    """Write `study.json` when something in it has changed."""
-    cells = {
-        cell.name: {
-            "stage": cell.stage,
-            "spent_epochs": cell.spent,
-            "trials": dict(cell.tally),
-            "epochs": cell.epochs,
-            "train_seconds": cell.seconds,
-            "stopped_early": cell.cut._asdict() if cell.cut else None,
-            "winner": cell.winner.number if cell.winner else None,
-            "best": cell.best(),
-            "trouble": cell.trouble,
-        }
-        for cell in driver.cells
-    }
-    if facts["state"] != state or facts["cells"] != cells or driver.meter.due():
-        facts |= {"cells": cells, "used": driver.meter.used(driver.cells)}
-        _mark(driver.folder, facts, state)
-
-
-def _mark(folder: Path, facts: dict[str, Any], state: str) -> None:
-    """Write `study.json` with a new state."""
-    facts["state"] = state
-    record.write_text(folder / "study.json", json.dumps(facts, indent=1, sort_keys=True))
-
-
-def _places(study: Study) -> list[lost.Place]:
-    return [(backbone, label) for backbone in study.backbones for label in study.losses]
 
 
 @contextmanager
@@ -213,17 +118,12 @@ def _storage(study: Study) -> Iterator[Any]:
         yield store
 
 
-def _search(study: Study, backbone: str, label: str) -> str:
-    """What Optuna calls the search of a cell."""
-    return f"{study.name}/{backbone}/{label}"
-
-
 def _tuner(study: Study, backbone: str, label: str, store: Any) -> tuner.Tuner | None:
     tune = study.tune
     if tune is None:
         return None
     return tuner.Tuner(
-        _search(study, backbone, label),
+        opening.search_name(study, backbone, label),
         store,
         plan.space(study, label),
         seed=f"{tune.seed}:{backbone}:{label}",
@@ -272,7 +172,7 @@ def _complain(driver: Driver) -> None:
         TrialFailed: not one trial finished, a loss was not confirmed, or runs were lost to errors.
     """
     known = index.entries(driver.folder)
-    if not any(one.state == "finished" for one in known):
+    if not any(one.state == "finished" for one in known) and "finished" not in driver.others.values():
         if request := next((cell.trouble for cell in driver.cells if cell.refused), ""):
             raise RequestError(request)
         reason = next((one.reason for one in known if one.state == "failed"), "none was run")

@@ -1,19 +1,17 @@
 """The search of one (backbone, loss): an Optuna study that is asked and told. The only place that imports Optuna."""
 
-import hashlib
-import itertools
+import contextlib
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sweeps import samplers
 from sweeps.plan import Space
 
 if TYPE_CHECKING:
-    from optuna.pruners import BasePruner
-    from optuna.samplers import BaseSampler
     from optuna.storages import RDBStorage
 
     from sweeps.patience import Database
@@ -109,18 +107,16 @@ class Tuner:
         import optuna
 
         self._space = space
-        self._seed = seed
-        self._make = _SAMPLERS[sampler]
+        self._search = samplers.Search(space, seed, pruner, trials)
+        self._make = samplers.SAMPLERS[sampler]
         self._sampler = sampler
-        self._pruner = pruner
-        self._trials = trials
         self._first = first_pruning_step
         self._study = optuna.create_study(
             study_name=name,
             storage=storage,
             load_if_exists=True,
             direction="minimize" if minimise else "maximize",
-            pruner=_pruner(pruner, first_pruning_step, epochs),
+            pruner=samplers.pruner(pruner, first_pruning_step, epochs),
         )
         self._live: dict[int, Any] = {}
         self._over: set[int] = set()
@@ -145,11 +141,38 @@ class Tuner:
         number = len(self._study.get_trials(deepcopy=False))
         return Asked(number, self._take(number, self._study.ask))
 
+    def take_up(self, number: int) -> Asked:
+        """Trial `number`, made and completed where it is not: whoever took it up before may have died on the way."""
+        import optuna
+
+        if number == len(self._study.get_trials(deepcopy=False)):
+            params = self._take(number, self._study.ask)
+            if self._live[number].number == number:
+                return Asked(number, params)
+            # A driver that lost its turn was held up in just this call: its trial is as good as one of ours.
+        frozen = self._study.get_trials(deepcopy=False)[number]
+        if frozen.state is not optuna.trial.TrialState.RUNNING:
+            return Asked(number, dict(frozen.params))
+        return Asked(number, self._take(number, partial(optuna.trial.Trial, self._study, frozen._trial_id)))
+
+    def params(self, numbers: Iterable[int]) -> list[Asked]:
+        """What other drivers asked for; nothing is changed."""
+        trials = self._study.get_trials(deepcopy=False)
+        return [Asked(number, dict(trials[number].params)) for number in numbers]
+
+    def close(self, count: int) -> None:
+        """The search is over and has `count` trials: what stands beyond them was made by drivers that lost their turn."""
+        import optuna
+
+        for frozen in self._study.get_trials(deepcopy=False)[count:]:
+            if frozen.state is optuna.trial.TrialState.RUNNING:
+                self.tell(frozen.number, "failed")
+
     def exhausted(self) -> bool:
         """Whether a grid's every point was asked for; other samplers never end."""
         if self._sampler != "grid":
             return False
-        return len(self._study.get_trials(deepcopy=False)) >= _side(self) ** len(self._space)
+        return len(self._study.get_trials(deepcopy=False)) >= samplers.side(self._search) ** len(self._space)
 
     def report(self, number: int, step: int, figure: float) -> bool:
         """Hear a development figure (step 1, 2, ...); True: prune. A second report at a step changes nothing."""
@@ -162,13 +185,15 @@ class Tuner:
 
     def tell(self, number: int, state: str, figure: float | None = None) -> None:
         """The trial ended `finished` (with its figure), `pruned` or `failed`; telling twice changes nothing."""
+        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
         if number in self._over:  # of 10,000 known ones Optuna would look each up
             return
         states = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
         value = figure if state == "finished" else None
-        self._study.tell(number, value, state=states[state], skip_if_finished=True)
+        with contextlib.suppress(UpdateFinishedTrialError):  # another driver was quicker: it told the same
+            self._study.tell(number, value, state=states[state], skip_if_finished=True)
         self._live.pop(number, None)
         self._over.add(number)
 
@@ -179,121 +204,13 @@ class Tuner:
         with warnings.catch_warnings():
             # Optuna says it of the QMC sampler and of pruned trials in CMA-ES; a study asks for them by name.
             warnings.simplefilter("ignore", ExperimentalWarning)
-            self._study.sampler = self._make(self, str(number))
+            self._study.sampler = self._make(self._search, str(number))
             self._live[number] = found = trial()
             if not self._space.keys() <= found.params.keys():
                 _ = found.relative_params  # what a sampler draws together, it draws now
             params = {}
             for name, (kind, low, high) in self._space.items():
                 # What is drawn alone has a seed of its own: after a crash between two parameters the rest is the same.
-                self._study.sampler = self._make(self, f"{number}:{name}")
+                self._study.sampler = self._make(self._search, f"{number}:{name}")
                 params[name] = found.suggest_float(name, low, high, log=kind == "log")
         return params
-
-    def _number(self, place: str) -> int:
-        """The sampler's seed at a place of the search (a trial, one of its parameters), 32 bits."""
-        return int(hashlib.sha256(f"{self._seed}:{place}".encode()).hexdigest()[:8], 16)
-
-
-def _tpe(tuner: Tuner, place: str) -> "BaseSampler":
-    from optuna.samplers import TPESampler
-
-    # Optuna's 10 random trials would be the whole of a small search.
-    start = min(10, max(3, tuner._trials // 3))
-    return TPESampler(seed=tuner._number(place), multivariate=True, constant_liar=True, n_startup_trials=start)
-
-
-def _random(tuner: Tuner, place: str) -> "BaseSampler":
-    from optuna.samplers import RandomSampler
-
-    return RandomSampler(seed=tuner._number(place))
-
-
-def _qmc(tuner: Tuner, place: str) -> "BaseSampler":
-    from optuna.distributions import FloatDistribution
-    from optuna.samplers import QMCSampler
-
-    class Sequence(QMCSampler):
-        """Optuna's; a trial's place in the sequence is its number, not a count in the database that a crash may advance."""
-
-        def infer_relative_search_space(self, *asked: Any) -> dict[str, Any]:
-            return {k: FloatDistribution(low, high, log=kind == "log") for k, (kind, low, high) in tuner._space.items()}
-
-        def _find_sample_id(self, *asked: Any) -> int:
-            return int(place)
-
-    return Sequence(scramble=True, seed=tuner._number("sequence"), warn_asynchronous_seeding=False)
-
-
-def _gp(tuner: Tuner, place: str) -> "BaseSampler":
-    from optuna.samplers import GPSampler
-
-    class Process(GPSampler):
-        """Optuna's, which counts a trial that was cut short in its ask among those that run beside it."""
-
-        def _sample_relative_impl(self, study: Any, completed: Any, running: list[Any], space: Any) -> dict[str, Any]:
-            others = [trial for trial in running if str(trial.number) != place]
-            return super()._sample_relative_impl(study, completed, others, space)
-
-    return Process(seed=tuner._number(place), n_startup_trials=min(10, max(3, tuner._trials // 3)))
-
-
-def _cmaes(tuner: Tuner, place: str) -> "BaseSampler":
-    from optuna.samplers import CmaEsSampler
-
-    # At the rungs of successive halving pruned trials can be ranked among the others; the median pruner has no rungs.
-    return CmaEsSampler(
-        seed=tuner._number(place),
-        warn_independent_sampling=False,
-        consider_pruned_trials=tuner._pruner in ("hyperband", "asha"),
-    )
-
-
-def _grid(tuner: Tuner, place: str) -> "BaseSampler":
-    from optuna.samplers import GridSampler
-
-    class Grid(GridSampler):
-        """Optuna's, which ends `study.optimize` after its last point; here nothing is running that could be ended."""
-
-        def after_trial(self, *told: Any) -> None:
-            pass
-
-    side = _side(tuner)
-    return Grid({k: _points(*limits, side) for k, limits in tuner._space.items()}, seed=tuner._number("grid"))
-
-
-def _side(tuner: Tuner) -> int:
-    """The points of a grid on each axis: the fewest that make at least as many as there are trials."""
-    return next(side for side in itertools.count(2) if side ** len(tuner._space) >= tuner._trials)
-
-
-def _points(kind: str, low: float, high: float, count: int) -> list[float]:
-    """`count` values from low to high, both included, evenly spaced on their scale."""
-    shares = [i / (count - 1) for i in range(count)]
-    if kind == "linear":
-        return [low + share * (high - low) for share in shares]
-    inner = [low * (high / low) ** share for share in shares[1:-1]]
-    return [low, *inner, high]
-
-
-def _pruner(name: str, first: int, epochs: int) -> "BasePruner":
-    from optuna import pruners
-
-    if name == "median":
-        return pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=first, n_min_trials=3)
-    first = min(first, epochs)  # the first rung, at which a third goes on; the next are at 3, 9, ... times it
-    if name == "hyperband":
-        return pruners.HyperbandPruner(min_resource=first, max_resource=epochs)
-    if name == "asha":
-        return pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=3)
-    return pruners.NopPruner()
-
-
-_SAMPLERS: dict[str, Callable[[Tuner, str], "BaseSampler"]] = {
-    "tpe": _tpe,
-    "random": _random,
-    "qmc": _qmc,
-    "gp": _gp,
-    "cmaes": _cmaes,
-    "grid": _grid,
-}

@@ -99,7 +99,8 @@ class Courier:
                 if self._mirror is None:
                     self._mirror = self._make()
                 if folder := self._next():
-                    self._mirror.send(record.read(folder))
+                    if (folder / "trial.json").exists():  # what another driver has taken over is deleted
+                        self._mirror.send(record.read(folder))
                 else:
                     self._mirror.close(self._state)
                     self._whole = not self._waiting
@@ -136,6 +137,11 @@ class Courier:
         return time.monotonic() > self._deadline or (bool(self._state) and self._failures > TRIES)
 
 
+def _as_it_is(run: str, lost: str) -> str:
+    """The run of a driver that has its study to itself."""
+    return run
+
+
 class MlflowWindow(Courier):
     """Shows a study in MLflow while it runs.
 
@@ -143,9 +149,10 @@ class MlflowWindow(Courier):
         study: the study's name.
         folder: its folder.
         uri: the tracking store; None: `bench.tracking.uri()`.
+        agree: see `bench.tracking.Mirror`.
     """
 
-    def __init__(self, study: str, folder: Path, uri: str | None = None):
+    def __init__(self, study: str, folder: Path, uri: str | None = None, agree: tracking.Agree | None = None):
         tracking.prepare()  # here: an import in the thread would race with the sweep's own
         store = uri or tracking.uri()
 
@@ -155,7 +162,7 @@ class MlflowWindow(Courier):
                 f"`facebench sync {study}` sends what is missing"
             )
 
-        super().__init__(lambda: tracking.Mirror(study, folder, store), trouble)
+        super().__init__(lambda: tracking.Mirror(study, folder, store, agree=agree or _as_it_is), trouble)
 
 
 class CopyWindow(Courier):

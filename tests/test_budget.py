@@ -13,7 +13,8 @@ from bench.plain import Progress, Trial
 from bench.record import Record
 from sweeps import budget, plan, reading
 from sweeps.budget import Meter
-from sweeps.cell import Cell, Cut
+from sweeps.cell import Cell
+from sweeps.tally import Cut
 
 # Of each of two losses: 2 finalists and their seed, 2 confirmed and 2 untuned rows; 2 more of the A/A row. Nothing is pruned.
 SMALL = {
