@@ -21,6 +21,7 @@ subprocess with `env=cluster.env` instead, as the slow tests here do.
 A worker imports what `PYTHONPATH` says, this checkout; `Shape(env={...})` adds to one node's environment.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -43,7 +44,7 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-STARTS = 8  # tries of a node: Ray gives itself 30 s, too little on a busy machine
+STARTS = 5  # tries of a node: Ray gives itself 30 s, too little on a busy machine
 PATIENCE = 180.0  # seconds for anything of Ray to start on a busy machine
 _MARK = "FACEBENCH_TEST_NODE"
 _STORE = 80_000_000  # bytes of shared memory a node, about the least that Ray takes
@@ -149,22 +150,20 @@ class Cluster:
         self.nodes.append(node)
         log = self._folder / f"start-{number}.log"
         for _ in range(STARTS):
-            with log.open("w") as file:
-                command = self._command(shape, number)
-                env = {**self.env, **shape.env, _MARK: node.mark}
+            with log.open("w") as file, contextlib.suppress(subprocess.TimeoutExpired):
                 done = subprocess.run(
-                    command,
-                    env=env,
+                    self._command(shape, number),
+                    env={**self.env, **shape.env, _MARK: node.mark},
                     cwd=self._folder,
                     stdin=subprocess.DEVNULL,
                     stdout=file,
                     stderr=file,
                     timeout=PATIENCE,
                 )
-            if done.returncode == 0:
-                return node
+                if done.returncode == 0:
+                    return node
             node.kill()  # what it left
-        raise RuntimeError(f"ray start ended with {done.returncode}: {log.read_text()}")
+        raise RuntimeError(f"ray start failed {STARTS} times: {log.read_text()}")
 
     @contextmanager
     def here(self) -> Iterator[None]:
