@@ -2,6 +2,7 @@
 
 import io
 import re
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -107,6 +108,7 @@ def svg(figure: "Figure", name: str, description: str) -> Markup:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    name = _id(name)
     text = re.sub(r'id="([^"]+)"', rf'id="{name}-\1"', text)
     text = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", text)
@@ -116,3 +118,9 @@ def svg(figure: "Figure", name: str, description: str) -> Markup:
     text = text.replace(INK, "currentColor")
     label = Markup('<svg role="img" aria-label="{}"').format(description)
     return Markup(text.replace("<svg", str(label), 1))
+
+
+def _id(name: str) -> str:
+    """A name as an id may hold it: nothing of a label can be markup."""
+    plain = re.sub(r"[^\w-]", "_", name)
+    return plain if plain == name else f"{plain}-{zlib.crc32(name.encode()):08x}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-READY = 180.0  # seconds that a server may take to answer; a loaded machine is slow
+READY = 400.0  # seconds that a server may take to answer; a loaded machine is slow
 
 
 class Server:

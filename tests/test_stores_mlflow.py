@@ -17,7 +17,7 @@ from bench.plain import Trial
 from sweeps.study import Study
 from sweeps.window import MlflowWindow
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a loaded machine starts an MLflow server in minutes
 
 TWICE = "select 1 from metrics group by run_uuid, key, step having count(*) > 1"
 ACTIVE = (
