@@ -94,7 +94,8 @@ class Shared:
         try:
             asked = tuner.take_up(number)
         except Exception:
-            if self.claims.read(where) != mine:  # held up for so long that another has taken this ask over
+            now = self.claims.read(where)
+            if now and now.owner != self.name:  # held up for so long that another has taken this ask over
                 self._look()
                 return None
             raise
@@ -220,16 +221,16 @@ class Shared:
 
     def _turn(self, place: Place) -> int | None:
         """The number that this driver may ask for, claimed; None: another is at it."""
-        rows = self._search(place)
+        free = len(self._search(place))
         for number, row in self._asks(place):
             if row.owner == self.name:
                 return number
             taken = self._gone(row.owner) and self._move(_at(place, number), row, row._replace(owner=self.name))
             return number if taken else None
-        if not self._insert(_at(place, len(rows)), Claim(self.name, "asking")):
+        if not self._insert(_at(place, free), Claim(self.name, "asking")):
             self._look()
             return None
-        return len(rows)
+        return free
 
     def _asks(self, place: Place) -> list[tuple[int, Claim]]:
         return [(number, row) for number, row in self._search(place).items() if row.state == "asking"]

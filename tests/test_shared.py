@@ -15,6 +15,13 @@ from bench.errors import RequestError, TrialFailed
 from sweeps import shared, tuner
 from sweeps.claims import Begun, Claim, Claims, Key
 
+SMALL = {
+    "losses": ["softmax"],
+    "tune": {"trials": 6, "epochs": 2, "finalists": 1, "finalist_seeds": 1},
+    "confirm": {"seeds": 1, "epochs": 1},
+    "again": False,
+    "untrained": False,
+}
 RANDOM = {"trials": 5, "epochs": 3, "sampler": "random", "pruner": "none", "finalists": 2, "finalist_seeds": 1}
 
 
@@ -116,12 +123,12 @@ def die_at(patch, place, name, nth, after=False):
     ],
 )
 def test_a_driver_killed_anywhere_goes_on(place, name, after, study, drivers, tmp_path, monkeypatch):
-    alone = drivers.drive("alone", make())
-    for nth in (2, 5):
+    alone = drivers.drive("alone", make(**SMALL))
+    for nth in (2, 4):
         with monkeypatch.context() as patch, pytest.raises(Killed):
             die_at(patch, place, name, nth, after)
-            drivers.drive("a", study())
-    assert numbers(drivers.drive("a", study())) == numbers(alone)
+            drivers.drive("a", study(**SMALL))
+    assert numbers(drivers.drive("a", study(**SMALL))) == numbers(alone)
     check_whole(tmp_path, drivers, ["a"])
 
 
