@@ -105,8 +105,8 @@ def digest(study: Study) -> str:
     """A hash of all that decides what a study runs (comments and the order of keys do not matter).
 
     Not `criteria` and `published`: they concern the report, which can be made again at any time. Nor `allow_overlap`,
-    which may be given after a refusal that came of its lack, nor `storage` and `checkpoints`: a study may move. Keys that came later count only
-    where they are used: the runs of before go on.
+    which may be given after a refusal that came of its lack, nor `storage` and `checkpoints`: a study may move. Keys that
+    came later count only where they are used: the runs of before go on.
     """
     said = study.model_dump(exclude={"criteria", "published", "checkpoints"}) | {
         "allow_overlap": False,
