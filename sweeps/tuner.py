@@ -46,7 +46,7 @@ def storage(url: str) -> "Database":
     try:
         with database.alone_at(url):
             found = Database(database.address(url), database.options(url))
-    except (ArgumentError, OperationalError, ImportError) as error:
+    except (ArgumentError, OperationalError, ImportError, OSError) as error:
         cause = hidden(str(error).splitlines()[0])
         raise RequestError(
             f"storage {hidden(url)!r} cannot be opened ({cause}): expected an SQLAlchemy URL such as sqlite:///optuna.db"
