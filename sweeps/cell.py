@@ -137,6 +137,7 @@ class Cell:
 
     def lose(self, trial: Trial) -> None:  # to another driver
         self.running.discard(trial)
+        self.trained -= trial.epochs > 0
         self.elsewhere.add(trial)
 
     def heard(self, trial: Trial, epoch: int, figure: float | None) -> bool:
@@ -258,9 +259,8 @@ class Cell:
         if self.cut or self.share.closed(self._place):
             return False
         reserved = sum(t.epochs for t in self.running | self.elsewhere if t.role == "search")
-        if self.tally.states["failed"] >= tune.trials or self.tally.spent + reserved + tune.epochs > plan.budget(
-            self.study
-        ):
+        spent = self.tally.spent + reserved + tune.epochs
+        if self.tally.states["failed"] >= tune.trials or spent > plan.budget(self.study):
             return False
         return not self._tuner.exhausted()
 
