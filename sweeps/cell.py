@@ -62,6 +62,7 @@ class Cell:
         self._weight = 0
         self._search = tuner
         self._figures: dict[int, list[float]] = {}
+        self._best: float | None = None  # None: to be found anew
         self._searched: dict[int, Trial] = {}
         self._failed = 0
         known = tuner.known() if tuner else ()
@@ -123,12 +124,14 @@ class Cell:
         self._errors = self._errors + 1 if record.kind == "error" else 0
         if trial.stage == "tune" and record.state == "finished" and figure is not None:
             self._figures.setdefault(trial.number, []).append(figure)
+            self._best = None
         self._advance()
 
     def best(self) -> float | None:
         """The best mean development figure so far."""
-        means = [fmean(figures) for figures in self._figures.values()]
-        return (min if self.study.minimise else max)(means) if means else None
+        if self._best is None and self._figures:  # asked for at every event, changed by few
+            self._best = (min if self.study.minimise else max)(map(fmean, self._figures.values()))
+        return self._best
 
     @property
     def asks(self) -> bool:

@@ -6,6 +6,7 @@ import secrets
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,6 +77,7 @@ def nodes() -> list[Node]:
     return [Node(n["NodeID"], n["NodeManagerAddress"], n["Resources"]) for n in ray.nodes() if n["Alive"]]
 
 
+@cache  # in a worker, whose node is one
 def here() -> tuple[str, str]:
     """Id and address of the node that this process works on."""
     import ray
@@ -93,7 +95,7 @@ def stream(body: Callable[..., Iterator[Any]], arguments: tuple[Any, ...], wante
     asked: dict[str, Any] = {"num_cpus": wanted.cpus, "num_gpus": wanted.gpus, "resources": wanted.custom}
     if wanted.memory:
         asked["memory"] = int(wanted.memory * _GIB)
-    task = ray.remote(body).options(
+    task = _task(body).options(
         num_returns="streaming",
         _generator_backpressure_num_objects=1,
         max_retries=0,
@@ -101,6 +103,14 @@ def stream(body: Callable[..., Iterator[Any]], arguments: tuple[Any, ...], wante
         **asked,
     )
     return task.remote(*arguments)
+
+
+@cache
+def _task(body: Callable[..., Iterator[Any]]) -> Any:
+    """A function as Ray knows it. Once: each call of `ray.remote` makes another, which every worker has to fetch."""
+    import ray
+
+    return ray.remote(body)
 
 
 def cancel(stream: Any, force: bool) -> None:
