@@ -51,7 +51,9 @@ def _make_database(file: Path) -> None:
     part = file.with_name(f"{file.name}.{os.getpid()}.part")
     part.unlink(missing_ok=True)
     store = SqlAlchemyStore(f"sqlite:///{part}", (file.parent / "mlartifacts").as_uri())
-    with store.engine.connect() as connection:  # a change then costs one flush of the disk and not four; the file keeps it
+    with (
+        store.engine.connect() as connection
+    ):  # a change then costs one flush of the disk and not four; the file keeps it
         connection.exec_driver_sql("pragma journal_mode = wal")
     store.engine.dispose()
     with contextlib.suppress(FileExistsError):  # another process was quicker

@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 the work failed; 2 the request was wrong (one sentence on 
 """
 
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ from bench._command import (
     protocol_spec,
     use,
 )
+from bench.credentials import hidden
 from bench.errors import ProcessLost, RequestError, StudyIncomplete, TrialFailed, Unreachable
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
@@ -143,7 +145,6 @@ for _command in (_cli_cluster.submit, _cli_cluster.status, _cli_cluster.stop):
 def sync(study: Annotated[str, typer.Argument(help="the study's name")]) -> None:
     """Send to MLflow what it lacks of a study's records (after its server was down, say)."""
     from bench import tracking
-    from bench.credentials import hidden
 
     _study_folder(study)
     sent = tracking.sync(study)
@@ -151,11 +152,14 @@ def sync(study: Annotated[str, typer.Argument(help="the study's name")]) -> None
 
 
 @app.command()
-def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
-    """Open the MLflow UI on the runs of this folder, on 127.0.0.1."""
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    host: Annotated[str, typer.Option(help="the address to listen at; 0.0.0.0: every network's")] = "127.0.0.1",
+) -> None:
+    """Open the MLflow UI on the runs of this folder, for this machine alone unless --host says otherwise."""
     from bench import ui as server
 
-    server.serve(port)
+    server.serve(port, host)
 
 
 @app.command()
@@ -202,14 +206,14 @@ def main() -> None:
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own: an unknown option, a missing argument
             sys.exit(_say(f"{error.format_message()} (see facebench --help)", 2))
-        raise
+        sys.exit(_say("".join(traceback.format_exception(error)), 1))  # a defect
     if code == INTERRUPTED:
         _say("stopped; the same command continues where it stood", code)
     sys.exit(code or 0)
 
 
 def _say(what: Any, code: int) -> int:
-    print(f"facebench: {what}", file=sys.stderr)
+    print(f"facebench: {hidden(str(what))}", file=sys.stderr)
     return code
 
 

@@ -52,7 +52,9 @@ def choose(precision: str, number: int | None = None) -> Device:
     """
     if precision not in PRECISIONS:
         raise RequestError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    device = torch.device("cuda", number) if torch.cuda.is_available() else torch.device("cpu")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cuda" and number is not None:
+        device = torch.device("cuda", number)
     if precision != "auto":
         return Device(device, precision == "bf16")
     if device.type == "cuda":

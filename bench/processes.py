@@ -61,7 +61,8 @@ class _Failure:
 def run(trial: Trial, folder: str | None, count: int) -> Iterator[Progress | Result]:
     """The events of a trial that `count` processes train together; see `bench.trial.run`.
 
-    This process's threads are shared out among them. On CUDA each has a GPU of its own, of those that are visible here.
+    Each computes on as many threads as are set in this process. On CUDA each has a GPU of its own, of those that are
+    visible here.
 
     Raises:
         RequestError: fewer GPUs than processes, or batches of fewer images.
@@ -105,7 +106,7 @@ class _Crew:
         self.place = tempfile.mkdtemp(prefix="facebench-")
         self.pipes: list[Connection] = []
         self.running: list[subprocess.Popen] = []
-        threads = max(1, torch.get_num_threads() // count)
+        threads = torch.get_num_threads()
         try:
             for rank in range(count):
                 task = _Task(trial, folder, rank, count, threads, f"{self.place}/store", os.getpid())

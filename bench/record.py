@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.credentials import hidden
 from bench.plain import Progress, Result, Trial
 
 VERSION = 1
@@ -131,7 +132,7 @@ def _whole(path: Path) -> bytes:
 
 def finish(folder: Path, state: str, reason: str = "", result: Result | None = None, kind: str = "") -> Record:
     """Write the final record and return it; `result` is None for a pruned or failed trial, `kind` says how one failed."""
-    body: dict[str, Any] = {"version": VERSION, "state": state, "reason": reason}
+    body: dict[str, Any] = {"version": VERSION, "state": state, "reason": hidden(reason)}
     if state == "failed":
         body["kind"] = kind or "diverged"
     if result is not None:

@@ -51,7 +51,7 @@ def train(wanted: Trial, quiet: bool = False, processes: int = 1) -> Record:
     """Run a trial here and now, printing its events; an interrupted one goes on from its checkpoint.
 
     Args:
-        processes: how many train it together, see `bench.trial.run`.
+        processes: how many train it together, each on its share of the threads; see `bench.trial.run`.
 
     Raises:
         ProcessLost: one of them is gone; the trial can go on.
@@ -59,10 +59,16 @@ def train(wanted: Trial, quiet: bool = False, processes: int = 1) -> Record:
     """
     from bench.trial import run  # brings torch
 
+    several = {}
+    if processes > 1:
+        import torch
+
+        several = {"processes": processes}
+        torch.set_num_threads(max(1, torch.get_num_threads() // processes))  # each gets its share
     folder = record.start(wanted, places.study_folder(STUDY))
     journal = record.Journal(folder)
     try:
-        for event in run(wanted, str(folder), processes):
+        for event in run(wanted, str(folder), **several):
             if isinstance(event, Result):
                 _enter(wanted, event)  # before the record: one look too many is better than one too few
                 record.finish(folder, "finished", result=event)

@@ -53,6 +53,7 @@ class Mirror:
         self.client = client(tracking)
         self.experiment = self._experiment(study, tracking)
         self.facts = json.loads((folder / STUDY).read_text())
+        self._live = live
         self._status = "RUNNING"  # of the parent
         self.parent = self._parent(study)
         if live and self._status != "RUNNING":
@@ -81,7 +82,7 @@ class Mirror:
             shown.sent |= {(metric.key, metric.step) for metric in batch}
         if known.state in STATUS:
             self._finish(shown, known)
-        elif shown.status != "RUNNING":
+        elif self._live and shown.status != "RUNNING":
             self.client.update_run(shown.run, status="RUNNING")
             shown.status = "RUNNING"
 

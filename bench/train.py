@@ -154,8 +154,9 @@ class Fit:
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        if hasattr(self.criterion, "step"):  # of its rows, only those that took part move
-            self.criterion.step(self.optimizer)
+        move: Callable | None = getattr(self.criterion, "step", None)
+        if move:  # of its rows, only those that took part move
+            move(self.optimizer)
         else:
             self.optimizer.step()
         self.step += 1

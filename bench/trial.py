@@ -44,7 +44,7 @@ def run(trial: Trial, folder: str | None = None, processes: int = 1) -> Iterator
         raise RequestError(f"a trial takes at least 1 process, got {processes}")
     _check(trial)
     if processes == 1:
-        yield from steps(trial, folder, Parallel())
+        yield from (event for event in steps(trial, folder, Parallel()) if event)
         return
     from bench import processes as crew
 
@@ -68,7 +68,7 @@ def steps(trial: Trial, folder: str | None, parallel: Parallel) -> Iterator[Prog
     parallel.join()
     criterion = _criterion(trial, data.classes, total, drawn, parallel)
     work = Fit(network, criterion, settings, where, parallel)
-    develop = _Development(data, trial, where) if parallel.rank == 0 else lambda network: {}
+    develop = _Development(data, trial, where, looks=parallel.rank == 0)
 
     saved, key = Checkpoints(folder) if folder and parallel.rank == 0 else None, data.key
     past: list[Progress] = []
@@ -133,17 +133,19 @@ def _result(
         "skipped_images": len(skipped),
         "first_skipped": skipped[:10],
     }
+    if trial.sample_classes < 1:
+        facts["sampled_classes"] = f"{trial.sample_classes:g} of the classes in a training step (Partial FC)"
     return Result(metrics | found.metrics, found.scores, found.raw, cost, provenance.environment() | facts)
 
 
 class _Development:
-    """The figures on the held-out identities; none where nothing is held out."""
+    """The figures on the held-out identities; none where nothing is held out, or for a process that does not look."""
 
-    def __init__(self, data: Material, trial: Trial, where: device.Device):
+    def __init__(self, data: Material, trial: Trial, where: device.Device, looks: bool = True):
         self.images = data.pixels.array[data.develop]
         self.flip = trial.flip
         self.where = where
-        self.protocol = data.development()
+        self.protocol = data.development() if looks else None
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
         if self.protocol is None:

@@ -107,7 +107,7 @@ class _BatchNormOfAll(torch.autograd.Function):
         return y.to(x.dtype), mean, variance, total
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, scale, total = ctx.saved_tensors
         z, g = _precise(x), _precise(gradient)
         dims = [d for d in range(z.ndim) if d != 1]

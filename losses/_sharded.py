@@ -61,9 +61,14 @@ class Sharded(nn.Module):
         names = [name for name, value in base.named_parameters() if value.shape[:1] == (num_classes,)]
         for name in names if self.group.size > 1 else ():
             setattr(base, name, nn.Parameter(base.get_parameter(name).detach()[self.held].clone()))
-        self.spread = {f"base.{name}": base.get_parameter(name) for name in names}
+        self.by_class = {f"base.{name}": base.get_parameter(name) for name in names}
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
         self._drawn: tuple[Tensor, dict[str, Tensor]] | None = None
+
+    @property
+    def spread(self) -> dict[str, nn.Parameter]:
+        """The parameters of which each process holds rows of its own, by name; none where there is one process."""
+        return self.by_class if self.group.size > 1 else {}
 
     @property
     def weight(self) -> Tensor:
@@ -86,7 +91,7 @@ class Sharded(nn.Module):
         self._drawn = None
         if self.share < 1 and self.training:
             rows = self._choice(labels)
-            active = {name: value.detach()[rows].requires_grad_() for name, value in self.spread.items()}
+            active = {name: value.detach()[rows].requires_grad_() for name, value in self.by_class.items()}
             given = {name.removeprefix("base."): value for name, value in active.items()}
             loss = functional_call(self.base, given, (x, self._places(labels, rows)))
             self._drawn = rows, active
@@ -108,10 +113,10 @@ class Sharded(nn.Module):
         if self._drawn is None:
             return optimizer.step()
         rows, active = self._drawn
-        kept = [_put(optimizer, self.spread[name], rows, value) for name, value in active.items()]
+        kept = [_put(optimizer, self.by_class[name], rows, value) for name, value in active.items()]
         optimizer.step()
         for (name, value), state in zip(active.items(), kept, strict=True):
-            _take_back(optimizer, self.spread[name], rows, value, state)
+            _take_back(optimizer, self.by_class[name], rows, value, state)
         self._drawn = None
         return None
 

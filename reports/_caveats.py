@@ -7,8 +7,25 @@ from reports._tuning import epochs_by_loss, stopped_early
 
 def caveats(study: Study) -> list[str]:
     """One sentence for each thing that a sceptical reader would want to be told first."""
-    checks = (_unconfirmed, _unfinished, _lost, _diverged, _again, _early, _budget, _overlap, _versions, _code)
+    checks = (
+        _sampled,
+        _unconfirmed,
+        _unfinished,
+        _lost,
+        _diverged,
+        _again,
+        _early,
+        _budget,
+        _overlap,
+        _versions,
+        _code,
+    )
     return [sentence for check in checks for sentence in check(study)]
+
+
+def _sampled(study: Study) -> list[str]:
+    shares = {r.trial.sample_classes for r in study.of(*_rows.ROLES)} - {1.0}
+    return [f"A training step looked at {share:g} of the classes only (Partial FC)." for share in sorted(shares)]
 
 
 def _unconfirmed(study: Study) -> list[str]:

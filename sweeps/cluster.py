@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 import socket
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
@@ -36,7 +37,10 @@ class Node(NamedTuple):
 
 def authenticate() -> None:
     """Be a client that shows its token: Ray 2.60 asks for one, and every client has to be told so before it starts."""
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        if "ray._raylet" in sys.modules:  # somebody has imported Ray before, and it has read its environment then
+            sys.modules["ray._raylet"].Config.initialize("")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 

@@ -1,16 +1,16 @@
 """The loop of a sweep: it fills the workers, writes every record, tells the tuners, and is the only one that writes."""
 
-import math
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import index, ledger, record
+from bench import index, record
+from bench.credentials import hidden
+from bench.elsewhere import Elsewhere
 from bench.errors import RequestError, StudyStopped, TrialFailed
 from bench.index import Entry
 from bench.plain import Progress, Result, Trial
 from bench.record import Journal, Record
-from sweeps import early_stop, ensemble
+from sweeps import early_stop, ensemble, outcome
 from sweeps.budget import Meter
 from sweeps.cell import Cell, Cut
 from sweeps.ensemble import Fusion
@@ -19,7 +19,7 @@ from sweeps.progress import Board
 from sweeps.signals import Stop
 from sweeps.study import Study
 from sweeps.window import Window
-from sweeps.work import WorkerLost, Workers
+from sweeps.work import Workers
 
 TICK = 0.2  # seconds between two looks at clock and signals while nothing is heard (Ray itself looks once a second)
 
@@ -36,6 +36,7 @@ class Driver:
         board: the live display.
         stop: interrupts the loop, nowhere but where it waits; None: nothing does.
         meter: what the study has used; None: nothing yet.
+        elsewhere: where checkpoints lie; None: in the trial's folder.
 
     Attributes:
         decided: is called after a decision that must be written down before anything is built on it.
@@ -54,6 +55,7 @@ class Driver:
         board: Board,
         stop: Stop | None = None,
         meter: Meter | None = None,
+        elsewhere: Elsewhere | None = None,
     ):
         self.study = study
         self.folder = folder
@@ -66,6 +68,7 @@ class Driver:
         self.decided: Callable[[], None] = lambda: None
         self._streak = Streak(study.stop_after_failures)
         self._spent = ""
+        self.elsewhere = elsewhere
         self._owner: dict[Trial, Cell] = {}
         self._epochs: dict[Trial, int] = {}
         self._journals: dict[Trial, Journal] = {}
@@ -130,7 +133,7 @@ class Driver:
         return True
 
     def _start(self, cell: Cell, trial: Trial) -> None:
-        check_sealed(trial)
+        outcome.check_sealed(trial)
         self._owner[trial] = cell
         if before := self._ended.get(trial.id):
             self._settle(trial, before, replayed=True)
@@ -150,7 +153,7 @@ class Driver:
             return
         self.board.started(trial)
         self.meter.began(trial)
-        self.workers.submit(trial, str(folder))
+        self.workers.submit(trial, self.elsewhere.place(trial.id) if self.elsewhere else str(folder))
         self.window.send(folder)
 
     def _is_spent(self, cell: Cell, trial: Trial) -> bool:
@@ -187,23 +190,13 @@ class Driver:
                 self.window.send(folder)
             return
         if isinstance(event, Result):
-            self._enter(trial, event)
-            event = self._with_objective(trial, event)
-        if isinstance(event, Result):
-            known = record.finish(folder, "finished", result=event)
-        elif isinstance(event, RequestError | WorkerLost):
-            known = record.finish(folder, "failed", str(event), kind="error")
-        else:
-            (folder / "error.txt").write_text("".join(traceback.format_exception(event)))
-            if isinstance(event, TrialFailed):
-                known = record.finish(folder, "failed", str(event), kind="diverged")
-            else:  # not a trial that went wrong but a defect
-                reason = f"{type(event).__name__}: {event} (traceback in {folder.name}/error.txt)"
-                known = record.finish(folder, "failed", reason, kind="error")
+            outcome.enter(trial, event)
+            event = outcome.with_objective(trial, event, self.study.objective)
+        known = outcome.write(folder, event)
         cell = self._owner[trial]
         self._settle(trial, known)
         if isinstance(event, RequestError):
-            self._give_up(cell, trial, str(event))
+            self._give_up(cell, trial, hidden(str(event)))
         elif isinstance(event, Result):
             self._streak.ends()
         elif not isinstance(event, TrialFailed) and (why := self._streak.fails(event, known)):
@@ -235,7 +228,7 @@ class Driver:
         stage = cell.stage
         cell.ended(trial, known)
         self.meter.ended(cell, trial, known)
-        _tidy(trial, folder)
+        outcome.tidy(trial, folder)
         self.window.send(folder)
         self.board.ended(cell, known, replayed)
         if cell.stage != stage:
@@ -247,41 +240,3 @@ class Driver:
             if other is cell or (trial.role == "untrained" and other.backbone == cell.backbone):
                 other.give_up(reason)
                 self.board.stage(other)
-
-    def _with_objective(self, trial: Trial, result: Result) -> Result | RequestError:
-        """A tuning trial without the figure that it is tuned by is no result."""
-        if trial.stage != "tune" or math.isfinite(result.metrics.get(self.study.objective, math.nan)):
-            return result
-        given = sorted(key for key in result.metrics if key.startswith("dev/")) or ["no dev/ figure at all"]
-        return RequestError(
-            f"these development data give no {self.study.objective!r} to tune by: choose another `objective` or `holdout`; "
-            f"there is: {', '.join(given)}"
-        )
-
-    def _enter(self, trial: Trial, result: Result) -> None:
-        """Every look at a test goes into the ledger, before the record: one too many is better than one too few."""
-        for name, scores in result.scores.items():
-            primary = str(scores.get("primary"))
-            metrics: dict[str, float] = scores.get("metrics", {})
-            figure = {primary: metrics[primary]} if primary in metrics else metrics
-            ledger.append(trial.study, trial.id, name, scores.get("hash", ""), figure)
-
-
-def check_sealed(trial: Trial) -> None:
-    """Refuse a tuning trial that could see a test protocol.
-
-    Raises:
-        ValueError: it carries protocols.
-    """
-    if trial.stage == "tune" and trial.protocols:
-        names = ", ".join(str(spec.get("name")) for spec in trial.protocols)
-        raise ValueError(f"tuning trial {trial.id} carries the test protocols {names}: tuning never sees the test")
-
-
-def _tidy(trial: Trial, folder: Path) -> None:
-    """Of a tuning trial no checkpoint is kept, of the others the newest: all of them would fill a disk."""
-    # By the attempt's number: the clock may have jumped between two of them.
-    files = sorted(folder.glob("checkpoint-*.pt"), key=lambda path: int(path.stem.rpartition("-")[2]))
-    keep = 0 if trial.stage == "tune" else 1
-    for path in files[: len(files) - keep]:
-        path.unlink(missing_ok=True)

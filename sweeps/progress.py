@@ -164,7 +164,7 @@ def _epochs(study: Study, cell: Cell) -> int:
 
 
 def planned(study: Study, label: str, spent: int | None = None) -> int:
-    """All training epochs that a backbone under an entry of `losses` is going to spend; `spent`: its search ended with so many."""
+    """All training epochs that a backbone under an entry of `losses` is going to spend; `spent`: by a search that ended early."""
     tune, confirm = study.tune, study.confirm
     if study.ensemble:
         return confirm.seeds * study.ensemble.counts[-1] * confirm.epochs

@@ -12,7 +12,7 @@ from bench.errors import RequestError
 from sweeps import checks, given
 from sweeps.checks import Report
 from sweeps.mistake import Key, Mistake
-from sweeps.parts import Own
+from sweeps.parts import Own, Train
 from sweeps.study import Study, validated
 
 SHIPPED = Path(__file__).parent / "studies"
@@ -106,18 +106,21 @@ def digest(study: Study) -> str:
 
     Not `criteria` and `published`: they concern the report, which can be made again at any time. Nor `allow_overlap`,
     which may be given after a refusal that came of its lack; nor what a study that was stopped goes on with, `budget` and
-    `stop_after_failures`. Keys that came later count only where they are used: the runs of before go on.
+    `stop_after_failures`; nor `storage` and `checkpoints`: a study may move. Keys that came later count only where they are
+    used: the runs of before go on.
     """
-    apart = {"criteria", "published", "budget", "stop_after_failures"}
+    apart = {"criteria", "published", "budget", "stop_after_failures", "checkpoints"}
     said = study.model_dump(exclude=apart) | {"allow_overlap": False, "storage": None}
     if said["tune"] and said["tune"]["early_stop"] is None:
         del said["tune"]["early_stop"]
     for key in _LATER:
         if said[key] == Study.model_fields[key].default:
             del said[key]
-    said["resources"] = {
-        key: said["resources"][key] for key in ("cpus", "gpus")
-    }  # the others decide nothing of a trial
+    for key in ("shard_classes", "sample_classes"):
+        if said["train"][key] == Train.model_fields[key].default:
+            del said["train"][key]
+    # The others decide nothing of a trial.
+    said["resources"] = {key: said["resources"][key] for key in ("cpus", "gpus")}
     for entry in said["losses"].values():
         for key, unused in (("loss", None), ("trial", Own().model_dump())):
             if entry[key] == unused:

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from bench import credentials, index, places, record
 from bench.credentials import hidden, hidden_in
+from bench.elsewhere import Elsewhere
 from bench.errors import RequestError, StudyIncomplete, TrialFailed
 from bench.locks import alone
 from sweeps import budget, checks, given, lost, plan, reading, sheets, tuner
@@ -21,7 +22,7 @@ from sweeps.ending import End, room
 from sweeps.progress import board
 from sweeps.signals import Stop
 from sweeps.study import Study
-from sweeps.window import MlflowWindow
+from sweeps.window import Both, CopyWindow, MlflowWindow, Window
 from sweeps.work import Run, Workers
 
 
@@ -72,7 +73,8 @@ def sweep(
     folder = places.study_folder(asked.name)
     folder.mkdir(parents=True, exist_ok=True)
     with room(folder), alone(folder), Stop() as stop, _storage(asked) as store:
-        asked, facts = _facts(asked, folder, command, store)
+        elsewhere = Elsewhere(asked.checkpoints, asked.name) if asked.checkpoints else None
+        asked, facts = _facts(asked, folder, command, store, elsewhere)
         meter = budget.Meter(asked, facts.get("used"))
         cuts = budget.cuts(facts, folder)
         if run is None:
@@ -80,7 +82,8 @@ def sweep(
         # All that can still be wrong here is found before Ray is started.
         cells = [Cell(asked, *at, _tuner(asked, *at, store), cuts.get("/".join(at))) for at in _places(asked)]
         stop.check()
-        window = MlflowWindow(asked.name, folder)
+        mlflow = MlflowWindow(asked.name, folder)
+        window: Window = Both(mlflow, CopyWindow(elsewhere, folder)) if elsewhere else mlflow
         shown = board(asked, cells, stream)
         if store:
             store.patience.say, store.patience.waiting = shown.say, stop.waiting
@@ -88,9 +91,9 @@ def sweep(
         stop.last_words = end.last_words
         with end:
             with stop.waiting():
-                end.workers = workers = _workers(asked, address, slots, run, shown.say)
+                end.workers = workers = _workers(asked, address, slots, run, shown.say, elsewhere)
             stop.listen()
-            driver = Driver(asked, folder, cells, workers, window, shown, stop, meter)
+            driver = Driver(asked, folder, cells, workers, window, shown, stop, meter, elsewhere)
             end.save = partial(_save, driver, facts)
             driver.decided = partial(end.save, "running")
             end.save("running")
@@ -100,10 +103,14 @@ def sweep(
     return folder
 
 
-def _facts(study: Study, folder: Path, command: str | None, store: Any) -> tuple[Study, dict[str, Any]]:
+def _facts(
+    study: Study, folder: Path, command: str | None, store: Any, elsewhere: Elsewhere | None
+) -> tuple[Study, dict[str, Any]]:
     """What `study.json` holds, and the study as it goes on: begun now, or continued after what was lost is opened again."""
     facts = _known(study, folder)
     if facts is None:
+        if elsewhere and not study.storage and not (folder / "study.json").exists():
+            elsewhere.check_free()
         return study, _begin(study, folder, command, store)
     study, known = lost.overlap(study, folder, index.entries(folder))
     facts |= {"file": hidden_in(study.model_dump()), "criteria": study.criteria, "published": study.published}
@@ -234,7 +241,14 @@ def _tuner(study: Study, backbone: str, label: str, store: Any) -> tuner.Tuner |
     )
 
 
-def _workers(study: Study, address: str, slots: int | None, run: Run | None, say: Callable[[str], None]) -> Workers:
+def _workers(
+    study: Study,
+    address: str,
+    slots: int | None,
+    run: Run | None,
+    say: Callable[[str], None],
+    elsewhere: Elsewhere | None,
+) -> Workers:
     if slots is not None and slots < 1:
         raise RequestError(f"slots must be at least 1, got {slots}")
     if address == "inline":
@@ -247,7 +261,8 @@ def _workers(study: Study, address: str, slots: int | None, run: Run | None, say
     pool = RayPool(address, resources=study.resources, slots=slots, run=run, say=say)
     try:
         if address != "local" and run is None:
-            nodes.check(study, str(places.study_folder(study.name)), cluster.demands(study.resources))
+            place = elsewhere.url if elsewhere else str(places.study_folder(study.name))
+            nodes.check(study, place, cluster.demands(study.resources))
     except BaseException:
         pool.close()
         raise

@@ -53,7 +53,10 @@ class Study(Part):
         budget: what the whole study may use; the search ends early for it, of every loss.
         stop_after_failures: after so many trials in a row that failed of one and the same defect the study stops; 0: never.
         given: what is different where the user's own files are there.
-        storage: Optuna's database; None: `runs/optuna.db`.
+        storage: Optuna's database; None: `runs/optuna.db`. `${NAME}` in it stands for a variable of the environment, here and
+            in `checkpoints`.
+        checkpoints: a URL or an absolute folder for the checkpoints and copies of the final records, where workers do not
+            share the driver's disk (bench.elsewhere); None: they lie in the trial's own folder.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -83,6 +86,7 @@ class Study(Part):
     budget: Budget = Budget()
     stop_after_failures: Count = 5
     storage: str | None = None
+    checkpoints: str | None = None
     allow_overlap: bool = False
     images_per_identity: Positive | None = None
     supervise: list[str] = []

@@ -1,5 +1,7 @@
 """What a running sweep shows of its records: MLflow is written by a thread of its own, so that no trial waits for it.
 
+Copies of final records elsewhere (`bench.elsewhere`) are made in the same way.
+
 The event loop only says which trial's folder has changed. The thread reads the record when its turn comes, so a folder
 waits once, however often it changed, and what is sent is its newest state. A store that fails is tried again, ever more
 rarely, until it is back; then everything is compared anew, for a call that failed may have been heard (`bench.tracking`).
@@ -8,11 +10,14 @@ rarely, until it is back; then everything is compared anew, for a call that fail
 import math
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from bench import record, tracking
 from bench.credentials import hidden
+from bench.elsewhere import Elsewhere
+from bench.record import Record
 
 DRAIN = 120.0  # seconds that the end of a sweep waits for MLflow
 TRIES = 2  # failures in a row after which the end of a sweep waits no longer
@@ -33,30 +38,34 @@ class Window(Protocol):
         """
 
 
-class MlflowWindow:
-    """Shows a study in MLflow while it runs.
+class Mirror(Protocol):
+    """A copy of a study's records somewhere: `bench.tracking.Mirror`, `bench.elsewhere.Copy`."""
+
+    def send(self, known: Record) -> None: ...
+    def close(self, state: str) -> None: ...
+
+
+class Courier:
+    """Keeps a copy of a study's records while it runs, in a thread of its own.
 
     Args:
-        study: the study's name.
-        folder: its folder.
-        uri: the tracking store; None: `bench.tracking.uri()`.
+        make: opens the copy. It is called again after every failure.
+        trouble: makes the warning from what went wrong.
     """
 
-    def __init__(self, study: str, folder: Path, uri: str | None = None):
-        tracking.prepare()  # here: an import in the thread would race with the sweep's own
-        self._study = study
-        self._folder = folder
-        self._uri = uri or tracking.uri()
-        self._mirror: tracking.Mirror | None = None
+    def __init__(self, make: Callable[[], Mirror], trouble: Callable[[str], str]):
+        self._make = make
+        self._says = trouble
+        self._mirror: Mirror | None = None
         self._waiting: dict[Path, None] = {}  # folders to look at, the oldest first
         self._state = ""  # of the study, once it has ended
         self._deadline = math.inf
-        self._reserve = 0.0  # seconds before the deadline in which runs are closed, whatever waits
+        self._reserve = 0.0  # seconds before the deadline in which the copy is closed, whatever waits
         self._failures = 0  # in a row
         self._trouble = ""  # of the last of them
         self._whole = False  # everything was sent
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=type(self).__name__, daemon=True)
         self._thread.start()
 
     def send(self, folder: Path) -> None:
@@ -65,27 +74,30 @@ class MlflowWindow:
             self._changed.notify()
 
     def close(self, state: str, patience: float = DRAIN) -> str:
+        self.end(state, patience)
+        return self.wait()
+
+    def end(self, state: str, patience: float) -> None:
+        """The first half of `close`: say that it has that long. Returns at once."""
         with self._changed:
             self._state = state
+            self._patience = patience
             self._deadline = time.monotonic() + patience
             self._reserve = min(2.0, patience / 2)
             self._failures = min(self._failures, 1)  # however long it has been away, it is tried once more
             self._changed.notify()
-        self._thread.join(patience)
-        if self._whole:
-            return ""
-        trouble = self._trouble or f"it did not answer within {patience:g} s"
-        return (
-            f"MLflow at {hidden(self._uri)} did not take everything ({trouble}); nothing is lost: "
-            f"`facebench sync {self._study}` sends what is missing"
-        )
+
+    def wait(self) -> str:
+        """The second half of `close`."""
+        self._thread.join(max(0.0, self._deadline - time.monotonic()))
+        return "" if self._whole else self._says(self._trouble or f"it did not answer within {self._patience:g} s")
 
     def _work(self) -> None:
         while not self._over():
             folder = None
             try:
                 if self._mirror is None:
-                    self._mirror = tracking.Mirror(self._study, self._folder, self._uri)
+                    self._mirror = self._make()
                 if folder := self._next():
                     self._mirror.send(record.read(folder))
                 else:
@@ -100,7 +112,7 @@ class MlflowWindow:
                 self._pause(folder)
 
     def _next(self) -> Path | None:
-        """Wait for a folder to look at; None: the study has ended, and its runs are to be closed."""
+        """Wait for a folder to look at; None: the study has ended, and the copy is to be closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._state)
             hurry = time.monotonic() > self._deadline - self._reserve
@@ -122,3 +134,54 @@ class MlflowWindow:
     def _over(self) -> bool:
         """Whether nobody waits for it any more, or the store has had its tries after the end."""
         return time.monotonic() > self._deadline or (bool(self._state) and self._failures > TRIES)
+
+
+class MlflowWindow(Courier):
+    """Shows a study in MLflow while it runs.
+
+    Args:
+        study: the study's name.
+        folder: its folder.
+        uri: the tracking store; None: `bench.tracking.uri()`.
+    """
+
+    def __init__(self, study: str, folder: Path, uri: str | None = None):
+        tracking.prepare()  # here: an import in the thread would race with the sweep's own
+        store = uri or tracking.uri()
+
+        def trouble(cause: str) -> str:
+            return (
+                f"MLflow at {hidden(store)} did not take everything ({cause}); nothing is lost: "
+                f"`facebench sync {study}` sends what is missing"
+            )
+
+        super().__init__(lambda: tracking.Mirror(study, folder, store), trouble)
+
+
+class CopyWindow(Courier):
+    """Copies final records to where the study's checkpoints lie."""
+
+    def __init__(self, place: Elsewhere, folder: Path):
+        def trouble(cause: str) -> str:
+            return (
+                f"{hidden(place.url)} did not take every record ({cause}); nothing is lost, they are in {folder}: "
+                "the same command copies what is missing"
+            )
+
+        super().__init__(lambda: place.copy(folder), trouble)
+
+
+class Both:
+    """Two windows as one; neither waits for the other."""
+
+    def __init__(self, *windows: Courier):
+        self._windows = windows
+
+    def send(self, folder: Path) -> None:
+        for window in self._windows:
+            window.send(folder)
+
+    def close(self, state: str, patience: float = DRAIN) -> str:
+        for window in self._windows:
+            window.end(state, patience)
+        return "; ".join(filter(None, [window.wait() for window in self._windows]))

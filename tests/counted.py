@@ -102,6 +102,7 @@ def drive(
     from sweeps.study import Study
 
     if address != "inline":
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # before Ray is imported: it looks only then
         from ray import cloudpickle
 
         for module in (sys.modules[__name__], fake_trial):  # the workers do not have this folder on their path

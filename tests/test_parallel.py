@@ -1,11 +1,13 @@
 """One trial in several processes: the numbers of one, any number goes on from a checkpoint, and nobody is left behind."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -18,6 +20,7 @@ from bench.checkpoint import Checkpoints
 from bench.errors import ProcessLost, RequestError, TrialFailed
 from bench.plain import Options, Progress, Trial
 from bench.processes import ChildTraceback
+from bench.record import read
 from bench.trial import run
 from bench.whole_batch import Part, _drawn
 
@@ -37,6 +40,7 @@ SMALL = Trial(
 GENTLE = Options(scale=8.0, margin=0.1)
 # Relative. In float32 rounding alone tells runs apart, at last by per cents (a tie in a max pooling falls the other way);
 # `test_parallel_exact.py` has the equality, in float64.
+SHARED = {"loss": "nsl", "loss_options": Options(scale=8.0), "shard_classes": True, "sample_classes": 0.5}
 AT_START, LATER = 1e-5, 0.05
 
 
@@ -118,6 +122,7 @@ def test_two_processes_give_the_numbers_of_one():
         ("triplet", {"batch_size": 18}),
         ("deepid2", {}),
         ("lmcl", {"loss_options": GENTLE, "shard_classes": True}),
+        ("softmax", {"sample_classes": 0.5}),
         ("softmax", {"shard_classes": True, "sample_classes": 0.5, "closed_every": 3, "keep": ("features",)}),
     ],
 )
@@ -149,7 +154,7 @@ def test_nets_of_timm_with_their_own_batch_norm_and_stochastic_depth():
     "changes",
     [
         {"loss": "center"},
-        {"loss": "nsl", "loss_options": Options(scale=8.0), "shard_classes": True, "sample_classes": 0.5},
+        SHARED,
     ],
 )
 @pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2), (2, 3)])
@@ -211,9 +216,11 @@ def test_a_process_that_fails_ends_the_trial_with_its_error_and_traceback():
 
 PARENT = """
 from bench.plain import Options
+from bench.record import read
 from bench.trial import run
 from test_parallel import SMALL
 from dataclasses import replace
+from pathlib import Path
 for event in run(replace(SMALL, loss="softmax", epochs=10_000), processes=2):
     print(event.epoch, flush=True)
 """
@@ -264,3 +271,15 @@ def test_sampled_classes_are_another_trial_and_repeat():
     assert isinstance(first, Progress) and first.metrics == again.metrics
     assert first.metrics["train/loss"] != plain.metrics["train/loss"]
     assert trial.id != replace(trial, sample_classes=1.0).id
+
+
+@pytest.mark.slow
+def test_the_command_line_trains_in_two_processes(facebench):
+    size = ["--set", "channels=1", "--set", "image_size=16", "--set", "backbone_options.widths=[4, 4, 4, 4]"]
+    classes = ["--set", "shard_classes=true", "--set", "sample_classes=0.5"]
+    code, out, err = facebench(
+        "train", "nsl", "--dataset", "digits", "--epochs", 1, *size, *classes, "--processes", 2, "--json"
+    )
+    assert code == 0, err
+    record = read(Path(json.loads(out)["folder"]))
+    assert record.cost["processes"] == 2 and record.trial.sample_classes == 0.5

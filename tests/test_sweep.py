@@ -11,7 +11,7 @@ import sweeps
 from bench import ledger
 from bench.errors import RequestError
 from bench.plain import Options, Trial
-from sweeps.driver import check_sealed
+from sweeps.outcome import check_sealed
 
 
 def test_every_stage_is_there_with_its_number_of_trials(done):

@@ -41,6 +41,42 @@ def test_a_taken_port_is_refused():
             ui.serve(taken.getsockname()[1])
 
 
+@pytest.mark.parametrize(("host", "warns"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)])
+def test_a_host_that_others_can_reach_is_warned_of_and_the_password_stays_out_of_the_arguments(
+    monkeypatch, capsys, host, warns
+):
+    started = []
+
+    class Ended:
+        returncode = 0
+
+        def __init__(self, command, env):
+            started.append((command, env))
+
+        def wait(self, timeout=None):
+            return 0
+
+        poll = wait
+
+    monkeypatch.setattr(ui.subprocess, "Popen", Ended)
+    monkeypatch.setattr(ui.signal, "signal", lambda *_: None)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:hush@host/db")
+    ui.serve(free_port(), host)
+    ((command, env),) = started
+    assert command[command.index("--host") + 1] == host
+    assert "hush" not in " ".join(command) and "hush" in env["MLFLOW_BACKEND_STORE_URI"]
+    said = capsys.readouterr().err
+    assert ("can read, change and delete all runs" in said) == warns and said.count("\n") == warns
+
+
+def test_a_host_that_is_none_is_refused(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://host/db")
+    with pytest.raises(RequestError, match=r"^--host must name an address of this machine, 'no such host' is none"):
+        ui.serve(free_port(), "no such host")
+    with pytest.raises(RequestError, match=r"^cannot listen at 192.0.2.1, port \d+: "):
+        ui.serve(free_port(), "192.0.2.1")
+
+
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_the_page_opens_and_the_server_ends_with_the_command(sign):
     from bench import tracking
