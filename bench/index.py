@@ -160,7 +160,7 @@ def _lines(study_folder: Path) -> dict[str, _Line]:
         return {}
     found = {}
     for text in texts:
-        with suppress(ValueError, TypeError, KeyError):
+        with suppress(ValueError, TypeError, KeyError, AttributeError):
             values = json.loads(text)
             stamp = values.pop("stamp")
             found[values["id"]] = _Line(stamp, f"{text}\n", Entry(**values))

@@ -81,6 +81,7 @@ def nodes() -> list[Node]:
     return [Node(n["NodeID"], n["NodeManagerAddress"], n["Resources"]) for n in ray.nodes() if n["Alive"]]
 
 
+@cache  # in a worker, whose node is one
 def here() -> tuple[str, str]:
     """Id and address of the node that this process works on."""
     import ray

@@ -10,10 +10,12 @@ class Figures:
     def __init__(self, minimise: bool):
         self._sign = 1 if minimise else -1
         self._of: dict[int, list[float]] = {}
+        self._best: float | None = None  # None: to be found anew
 
     def add(self, number: int, figure: float) -> None:
         """A run of trial `number` finished."""
         self._of.setdefault(number, []).append(figure)
+        self._best = None
 
     def first(self) -> list[float]:
         """The figure of each trial of the search itself."""
@@ -21,8 +23,9 @@ class Figures:
 
     def best(self) -> float | None:
         """The best mean so far."""
-        ranked = self.ranked()
-        return fmean(self._of[ranked[0]]) if ranked else None
+        if self._best is None and self._of:  # asked for at every event, changed by few
+            self._best = fmean(self._of[self.ranked()[0]])
+        return self._best
 
     def ranked(self, numbers: Iterable[int] | None = None) -> list[int]:
         """Trials by their mean figure, the best first; the earlier trial on a tie."""

@@ -37,7 +37,7 @@ def study():
         ("trials: 8", "trials: eight", 11, ["'tune.trials'", "'eight'", "integer"]),
         ("trials: 8", "trials: true", 11, ["'tune.trials'", "True", "integer"]),
         ("trials: 8", "trials: 0", 11, ["'tune.trials'", "got 0", "greater than or equal to 1"]),
-        ("trials: 8", "trials: 8, sampler: tpee", 11, ["'tune.sampler'", "'tpee'", "'tpe', 'random', 'qmc'"]),
+        ("trials: 8", "trials: 8, sampler: tpee", 11, ["'tune.sampler'", "'tpee'", "'tpe', 'gp', 'cmaes'"]),
         ("holdout: 0.2", "holdout: 0", 3, ["'holdout'", "got 0", "greater than 0"]),
         ("holdout: 0.2", "objective: lfw/accuracy", 3, ["'objective'", "'lfw/accuracy'", "'dev/accuracy'"]),
         ("holdout: 0.2", "holdout: 0.2\nholdout: 0.3", 4, ["'holdout'", "given twice"]),

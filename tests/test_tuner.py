@@ -56,7 +56,7 @@ def test_a_trial_left_running_is_taken_up_with_the_same_parameters(store):
 def test_a_crash_between_ask_and_the_last_parameter_is_completed_as_it_would_have_been(store):
     whole = make(store, "whole").ask()
     search = make(store, "crashed")
-    search._study.sampler = search._make(search, "0")
+    search._study.sampler = search._make(search._search, "0")
     search._study.ask()  # the process dies here
     assert make(store, "crashed").known() == [whole]
 

@@ -2,6 +2,7 @@
 
 import os
 import statistics
+from contextlib import closing
 from pathlib import Path
 
 import overhead
@@ -22,7 +23,9 @@ pytestmark = [pytest.mark.timeout(3600), pytest.mark.filterwarnings("ignore")]  
 def pool():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AIR_NEW_OUTPUT", "0")
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)  # workers import `overhead`
+        patch.setenv(
+            "PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep
+        )  # for the workers to import `overhead`
         opened = RayPool("local", slots=overhead.SLOTS, run=overhead.trivial)
         yield opened
         opened.close()
@@ -33,9 +36,11 @@ def compared(benchmark, show, title, ours, theirs, limit):
     taken, others, spent = [], [], {}
 
     def turn():
-        others.append(theirs())
+        theirs(WARM)
+        others.append(theirs(TRIALS))
+        ours(WARM)
         with overhead.parts() as spent_now:
-            taken.append(ours())
+            taken.append(ours(TRIALS))
         for part, seconds in spent_now.items():
             spent[part] = spent.get(part, 0.0) + seconds / TURNS
 
@@ -60,15 +65,10 @@ def compared(benchmark, show, title, ours, theirs, limit):
 def test_alone(benchmark, capsys, pool):
     turns = iter(range(100))
 
-    def ours():
-        overhead.alone(pool, WARM, f"warm-{next(turns)}")
-        return overhead.alone(pool, TRIALS, f"alone-{next(turns)}")
+    def ours(count):
+        return overhead.alone(pool, count, f"alone-{next(turns)}")
 
-    def theirs():
-        overhead.bare(WARM)
-        return overhead.bare(TRIALS)
-
-    compared(benchmark, capsys, "pool and records, against bare Ray tasks", ours, theirs, 3)
+    compared(benchmark, capsys, "pool and records, against bare Ray tasks", ours, overhead.bare, 3)
 
 
 @pytest.mark.benchmark(group="harness: with SQLite and MLflow, against Ray Tune")
@@ -77,16 +77,12 @@ def test_with_stores(benchmark, capsys, pool, tmp_path):
     turns = iter(range(100))
     tracking.client(tracking.uri())  # its tables take seconds to make
 
-    def ours():
-        overhead.ours(pool, WARM, f"warm-{next(turns)}", stores=True)
-        return overhead.ours(pool, TRIALS, f"ours-{next(turns)}", stores=True)
+    def ours(count):
+        return overhead.ours(pool, count, f"ours-{next(turns)}", stores=True)
 
-    def theirs():
-        taken = 0.0
-        for count in (WARM, TRIALS):
-            name = f"tune-{next(turns)}"
-            with tuner.storage(f"sqlite:///{tmp_path / name}.db") as storage:
-                taken = overhead.tune(count, name, storage, tracking.uri(), str(tmp_path / "tune"))
-        return taken
+    def theirs(count):
+        name = f"tune-{next(turns)}"
+        with closing(tuner.storage(f"sqlite:///{tmp_path / name}.db")) as storage:
+            return overhead.tune(count, name, storage, tracking.uri(), str(tmp_path / "tune"))
 
     compared(benchmark, capsys, "with SQLite and MLflow, against Ray Tune + OptunaSearch", ours, theirs, 0.5)
