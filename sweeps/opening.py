@@ -100,7 +100,7 @@ def _begun(study: Study, command: str | None) -> dict[str, Any]:
 
 
 def save(driver: Driver, facts: dict[str, Any], state: str) -> None:
-    """Write `study.json` when something in it has changed."""
+    """Write `study.json`: when something was decided at once, when more was only counted once in a while."""
     cells = {
         cell.name: {
             "stage": cell.stage,
@@ -115,9 +115,16 @@ def save(driver: Driver, facts: dict[str, Any], state: str) -> None:
         }
         for cell in driver.cells
     }
-    if facts["state"] != state or facts["cells"] != cells or driver.meter.due():
+    if facts["state"] != state or _decided(facts["cells"]) != _decided(cells) or driver.meter.due():
         facts |= {"cells": cells, "used": driver.meter.used(driver.cells)}
         mark(driver.folder, facts, state)
+
+
+def _decided(cells: dict[str, Any]) -> list[Any]:
+    """What a killed session must leave behind; the rest follows from the records."""
+    return [
+        (name, *(cell[key] for key in ("stage", "stopped_early", "winner", "trouble"))) for name, cell in cells.items()
+    ]
 
 
 def mark(folder: Path, facts: dict[str, Any], state: str) -> None:
