@@ -36,6 +36,9 @@ test: setup
 test-slow: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --durations=10
 
+soak: setup
+	$(BIN)/python tests/soak.py
+
 bench: setup
 	@mkdir -p runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/performance --benchmark-only --benchmark-json=runs/bench.json
