@@ -53,8 +53,8 @@ def storage(url: str) -> "Database":
         ) from error
     if found.engine.dialect.name == "sqlite":
         # Each of a trial's dozen changes then costs one flush of the disk and not four. The file keeps it.
-        with found.engine.connect() as connection:
-            connection.exec_driver_sql("pragma journal_mode = wal")
+        with found.engine.begin() as connection:
+            connection.exec_driver_sql("pragma journal_mode = wal").scalar()  # SQLite does it when it is read
     return found
 
 

@@ -1,19 +1,16 @@
 """Several drivers on one study in one database: no trial twice, none left, the same choices, whoever dies where."""
 
-import sqlite3
 import threading
-from collections import Counter
-from contextlib import closing
 
 import optuna
 import pytest
 from made_up_drivers import drivers, until  # noqa: F401 (fixture)
+from made_up_shared import RANDOM, check_whole, rows, study  # noqa: F401 (fixture)
 from made_up_sweep import BUDGET, make, no_mlflow, numbers, of  # noqa: F401 (fixture)
 
 from bench import record
-from bench.errors import RequestError, TrialFailed
 from sweeps import shared, tuner
-from sweeps.claims import Begun, Claim, Claims, Key
+from sweeps.claims import Claims
 
 SMALL = {
     "losses": ["softmax"],
@@ -22,34 +19,6 @@ SMALL = {
     "again": False,
     "untrained": False,
 }
-RANDOM = {"trials": 5, "epochs": 3, "sampler": "random", "pruner": "none", "finalists": 2, "finalist_seeds": 1}
-
-
-@pytest.fixture
-def study(tmp_path):
-    def made(**changes):
-        return make(storage=f"sqlite:///{tmp_path / 'shared.db'}", **changes)
-
-    return made
-
-
-def rows(tmp_path, query):
-    with closing(sqlite3.connect(tmp_path / "shared.db")) as base:
-        return base.execute(query).fetchall()
-
-
-def check_whole(tmp_path, many, names):
-    """Every trial ended once, at one driver; Optuna knows all ends; all drivers made the same choices. All records."""
-    claims = rows(tmp_path, "select owner, state from facebench_claims")
-    assert not {state for _, state in claims} & {"asking", "running"}
-    records = [known for name in names for known in many.records(name)]
-    assert max(Counter(known.trial.id for known in records).values()) == 1
-    assert len(records) == len([state for _, state in claims if state not in ("closed", "void")])
-    assert {known.state for known in records} <= {"finished", "pruned"}
-    assert set(rows(tmp_path, "select distinct state from trials")) <= {("COMPLETE",), ("PRUNED",)}
-    cells = [{k: v for k, v in many.facts(name)["cells"].items()} for name in names]
-    assert all(own == cells[0] for own in cells)
-    return records
 
 
 def test_three_drivers_run_the_trials_of_one(study, drivers, tmp_path):
@@ -116,13 +85,14 @@ def die_at(patch, place, name, nth, after=False):
         (Claims, "insert", False),
         (Claims, "insert", True),
         (Claims, "move", True),  # between the claim's end and Optuna
-        (record, "append", True),
+        (record.Journal, "append", True),
         (record, "finish", True),  # between record and claim
         (tuner.Tuner, "tell", True),
         (Claims, "rows", True),
     ],
 )
 def test_a_driver_killed_anywhere_goes_on(place, name, after, study, drivers, tmp_path, monkeypatch):
+    monkeypatch.setattr(shared, "LOOK", 0.0)  # else a quick study is over before there were four looks
     alone = drivers.drive("alone", make(**SMALL))
     for nth in (2, 4):
         with monkeypatch.context() as patch, pytest.raises(Killed):
@@ -217,7 +187,7 @@ def test_a_driver_that_was_held_up_drops_what_it_lost(study, drivers, tmp_path, 
     def finishing(folder, *given, **more):
         if place == "finish" and record.read(folder).trial.role == "finalist":
             hold()
-        finish(folder, *given, **more)
+        return finish(folder, *given, **more)
 
     monkeypatch.setattr(record, "finish", finishing)
     small = study(tune=RANDOM)
@@ -230,109 +200,3 @@ def test_a_driver_that_was_held_up_drops_what_it_lost(study, drivers, tmp_path, 
     drivers.join("a")
     assert "what was begun of it here is dropped" in drivers.said("a")
     check_whole(tmp_path, drivers, ("a", "b"))
-
-
-def test_two_processes_with_one_name_are_not_two_drivers(study, drivers, monkeypatch):
-    """A folder of records that was copied has the name of the first driver in it."""
-    taken = threading.Event()
-
-    def run(trial, folder):
-        if not taken.is_set():
-            other = Claims(study().storage, "study", print)
-            other.arrive((drivers.runs() / "study" / ".driver").read_text().strip(), "another session")
-            other.close()
-            taken.set()
-        yield from drivers.run(trial, folder)
-
-    monkeypatch.setattr(shared, "LOOK", 0.0)
-    with pytest.raises(RequestError, match=r"another process drives study 'study' under the name of this one"):
-        drivers.drive("a", study(), run)
-
-
-def test_another_study_of_the_same_name_is_refused(study, drivers):
-    drivers.drive("a", study(tune=RANDOM))
-    with pytest.raises(RequestError, match=r"holds another study 'study', or another version of it: rename the study"):
-        drivers.drive("b", study(tune=RANDOM | {"trials": 6}))
-
-
-def test_a_search_that_facebench_did_not_begin_is_left_alone(study, drivers):
-    optuna.create_study(study_name="study/cnn4/lmcl", storage=study().storage)
-    with pytest.raises(RequestError, match=r"already holds 'study/cnn4/lmcl', not begun here: rename the study"):
-        drivers.drive("a", study())
-
-
-def test_runs_lost_to_errors_are_run_again_by_whoever_comes(study, drivers, tmp_path):
-    def broken(trial, folder):
-        if trial.role in ("tuned", "default") and trial.loss == "lmcl":
-            raise OSError("no space left on device")
-        yield from drivers.run(trial, folder)
-
-    small = study(tune=RANDOM)
-    with pytest.raises(TrialFailed, match=r"6 run\(s\) of the report were lost"):
-        drivers.drive("a", small, broken)
-    drivers.drive("b", small)
-    assert len(of(drivers.records("b"), "tuned")) == len(of(drivers.records("b"), "default")) == 3
-    drivers.drive("a", small)
-    check_whole(tmp_path, drivers, ("a", "b"))
-
-
-def test_a_search_lost_as_a_whole_asks_again(study, drivers, tmp_path):
-    def broken(trial, folder):
-        if trial.role == "search" and trial.loss == "lmcl":
-            raise OSError("no space left on device")
-        yield from drivers.run(trial, folder)
-
-    small = study(tune=RANDOM)
-    with pytest.raises(TrialFailed, match="no tuning trial finished"):
-        drivers.drive("a", small, broken)
-    drivers.drive("b", small)
-    assert len([known for known in of(drivers.records("b"), "search") if known.state == "finished"]) == 5
-    assert drivers.facts("b")["cells"]["cnn4/lmcl"]["stage"] == "done"
-
-
-def test_a_wrong_request_at_one_driver_does_not_stop_another(study, drivers):
-    """Its data may be missing there alone."""
-
-    def wrong(trial, folder):
-        raise RequestError("no data here")
-        yield
-
-    small = study(tune=RANDOM)
-    with pytest.raises(RequestError, match="^no data here$"):
-        drivers.drive("a", small, wrong)
-    drivers.drive("b", small)
-    assert len(of(drivers.records("b"), "tuned")) == 3 and len(of(drivers.records("b"), "untrained", "softmax")) == 3
-
-
-def test_a_study_without_a_search_is_shared_too(study, drivers):
-    for name in ("a", "b"):
-        drivers.start(name, study(tune=None))
-    drivers.join("a", "b")
-    tuned = [known for name in ("a", "b") for known in of(drivers.records(name), "tuned")]
-    assert len(tuned) == len({known.trial.id for known in tuned}) == 3
-
-
-def test_claims_are_taken_once_and_changed_by_their_owner(tmp_path):
-    claims = Claims(f"sqlite:///{tmp_path / 'claims.db'}", "study", print)
-    where, mine = Key("cnn4", "lmcl", "search", 0, 0), Claim("a", "asking")
-    assert claims.insert(where, mine) and not claims.insert(where, Claim("b", "asking"))
-    assert claims.insert(where, mine), "the answer to the first try may have been lost"
-    ended = Claim("a", "finished", "", 0.1 + 0.2, 4, 2.5)
-    assert not claims.move(where, "b", "asking", ended) and not claims.move(where, "a", "running", ended)
-    assert claims.move(where, "a", "asking", ended) and claims.move(where, "a", "asking", ended)
-    assert claims.rows() == {where: ended}
-    claims.remove(where, mine)
-    assert claims.read(where) == ended
-    claims.remove(where, ended)
-    assert claims.read(where) is None
-
-
-def test_all_drivers_agree_on_one_run_in_mlflow(tmp_path):
-    claims = Claims(f"sqlite:///{tmp_path / 'claims.db'}", "study", print)
-    claims.begin(Begun("hash", "now", False))
-    assert (claims.agree("one"), claims.agree("two"), claims.agree("two", "one"), claims.agree("three", "one")) == (
-        "one",
-        "one",
-        "two",
-        "two",
-    )

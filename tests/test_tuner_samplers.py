@@ -5,10 +5,10 @@ import itertools
 import pytest
 from optuna.storages import InMemoryStorage
 
-from sweeps import tuner
+from sweeps import samplers, tuner
 from sweeps.tuner import Tuner
 
-SAMPLERS = sorted(tuner._SAMPLERS)
+SAMPLERS = sorted(samplers.SAMPLERS)
 FLAT = {"margin": ("linear", 0.0, 0.5)}
 SPACE = {"learning_rate": ("log", 0.01, 0.3), **FLAT, "weight_decay": ("log", 5e-5, 5e-3)}
 COUNT = 10  # trials: past the random start of each sampler, past the first generation of CMA-ES (7 in three dimensions)
