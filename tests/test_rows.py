@@ -1,7 +1,9 @@
 """Optuna's database read by the row: what is read is what Optuna itself reads."""
 
+import contextlib
 import datetime
 import math
+import sqlite3
 
 import optuna
 import pytest
@@ -95,7 +97,8 @@ def test_what_is_not_there_is_refused_as_by_optuna(both):
 
 def test_a_new_sqlite_file_keeps_a_write_ahead_log(tmp_path):
     store = tuner.storage(f"sqlite:///{tmp_path / 'optuna.db'}")
+    with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as file:
+        assert file.execute("pragma journal_mode").fetchone() == ("wal",)
     with store.engine.connect() as connection:
-        assert connection.exec_driver_sql("pragma journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("pragma synchronous").scalar() == 2  # full: a flush for each change
     store.close()
