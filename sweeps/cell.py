@@ -71,7 +71,7 @@ class Cell:
             self._tune.extend(ensemble.networks(study, backbone, label))
             self._fusions.extend(ensemble.fusions(study, backbone, label))
         elif not tuner:
-            self._confirm(plan.fixed(study, backbone, label))
+            self._confirm(self._start)
         # The untrained network comes first: what is wrong with data, protocols or network shows in it within seconds.
         self._first = deque(plan.untrained(study, backbone) if label == study.reference and study.untrained else [])
         self._free = deque(plan.defaults(study, backbone, label))
@@ -84,12 +84,11 @@ class Cell:
 
     def want(self) -> Trial | None:
         """The next trial to start; None: nothing before a running one has ended."""
-        waits = not self._first and not self._tune and self.stage == "search"
-        if waits:
+        if self._searches:
             self._discover()  # what others asked for is reserved before the budget is looked at
-        may = waits and (self.share.owes(self._place) or self._may_ask())
-        if may and (asked := self.share.ask(self._place, self._tuner)):
-            self._tune.append(self._search_trial(asked))
+            may = self.share.owes(self._place) or self._may_ask()
+            if may and (asked := self.share.ask(self._place, self._tuner)):
+                self._tune.append(self._search_trial(asked))
         for queue in (self._first, self._tune, self._free):
             while queue:
                 trial = queue.popleft()
@@ -163,7 +162,7 @@ class Cell:
     @property
     def asks(self) -> bool:
         """Whether the next trial would have to be asked for."""
-        return not self._first and not self._tune and self.stage == "search" and self._may_ask()
+        return self._searches and self._may_ask()
 
     @property
     def turn(self) -> tuple[bool, int, int, int]:
@@ -230,6 +229,11 @@ class Cell:
     def _tuner(self) -> Tuner:
         assert self._search is not None, "nothing is searched"
         return self._search
+
+    @property
+    def _searches(self) -> bool:
+        """Whether a trial of the search is next."""
+        return not self._first and not self._tune and self.stage == "search"
 
     def _take(self, trial: Trial) -> bool:
         """Begin a trial, or note that another driver has it."""

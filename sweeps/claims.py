@@ -8,8 +8,6 @@ state that it expects (compare and set): what a driver does with a claim that it
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from bench.credentials import hidden
-from bench.errors import RequestError
 from bench.index import Entry
 from bench.plain import Trial
 from bench.record import Record
@@ -84,19 +82,14 @@ class Claims:
         from sweeps.patience import Patience
 
         self.study = study
-        parts = sql.make_url(database.address(url))
-        self.patience = Patience(f"the database at {parts.host or parts.database}")
-        self.patience.say = say
-        self._engine = sql.create_engine(parts, **database.options(url))
         made = _tables()
         self._studies, self._claims, self._drivers = (made.tables[f"facebench_{of}"] for of in _TABLES)
-        try:
-            with database.alone_at(url), self._engine.begin() as connection:
-                made.create_all(connection)
-        except (sql.exc.ArgumentError, sql.exc.OperationalError, ImportError) as error:
-            raise RequestError(
-                hidden(f"the storage of study {study!r} cannot be opened: {str(error).splitlines()[0]}")
-            ) from error
+        with database.opening(url):
+            parts = sql.make_url(database.address(url))
+            self._engine = sql.create_engine(parts, **database.options(url))
+            made.create_all(self._engine)
+        self.patience = Patience(f"the database at {parts.host or parts.database}")
+        self.patience.say = say
 
     def begun(self) -> Begun | None:
         """The study's start; None: no driver has begun it."""

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.credentials import resolved
+from bench.credentials import hidden, resolved
 from bench.errors import RequestError
 from bench.locks import turn
 
@@ -30,6 +30,25 @@ def options(url: str) -> dict[str, Any]:
     # A server that takes the connection and says nothing is given up after a while, to be tried again.
     hung = {"connect_args": {"connect_timeout": 10}} if address(url).startswith("postgresql") else {}
     return {"pool_pre_ping": True, **hung}
+
+
+@contextmanager
+def opening(url: str) -> Iterator[None]:
+    """Hold the database while it is opened and its tables are made.
+
+    Raises:
+        RequestError: it cannot be opened.
+    """
+    from sqlalchemy.exc import ArgumentError, OperationalError
+
+    try:
+        with alone_at(url):
+            yield
+    except (ArgumentError, OperationalError, ImportError, OSError) as error:
+        cause = hidden(str(error).splitlines()[0])
+        raise RequestError(
+            f"storage {hidden(url)!r} cannot be opened ({cause}): expected an SQLAlchemy URL such as sqlite:///optuna.db"
+        ) from error
 
 
 @contextmanager

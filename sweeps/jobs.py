@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.credentials import hidden
 from bench.errors import RequestError, Unreachable
+from sweeps import cluster
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -72,9 +74,8 @@ class Dashboard:
 
     def __init__(self, address: str):
         url = _url(address)
-        self.address = shown(url)
-        # Ray 2.60 authenticates by token; every client has to be told.
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        self.address = hidden(url)
+        cluster.authenticate()
         with self._answering():
             self._client = _client(url)
 
@@ -232,13 +233,6 @@ def running(jobs: list[Job], study: str) -> Job | None:
     return next((job for job in reversed(jobs) if job.study == study and not job.ended), None)
 
 
-def shown(address: str) -> str:
-    """An address without the name and the password that may stand in it."""
-    scheme, given, rest = address.rpartition("://")
-    host, slash, path = rest.partition("/")
-    return scheme + given + (f"***@{host.rpartition('@')[2]}" if "@" in host else host) + slash + path
-
-
 def _next(study: str, jobs: list[Job]) -> int:
     numbers = [re.fullmatch(rf"{re.escape(study)}-r(\d+)", job.id) for job in jobs]
     return 1 + max((int(found[1]) for found in numbers if found), default=0)
@@ -265,8 +259,9 @@ def _url(address: str) -> str:
     except ValueError:  # a port that is no number
         right = False
     if not right or address in ("local", "inline", "auto"):
+        given = hidden(url) if "://" in address else hidden(url).removeprefix("http://")
         raise RequestError(
-            f"--address must be the Ray dashboard's, http://HOST:8265, got {shown(address)!r} "
+            f"--address must be the Ray dashboard's, http://HOST:8265, got {given!r} "
             "(a cluster's HOST:6379 is for `facebench sweep --address`)"
         )
     return url.rstrip("/")

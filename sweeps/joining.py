@@ -121,5 +121,4 @@ def _clear(folder: Path, share: Shared) -> None:
         if (row and row.owner != share.name and not fetched) or (row is None and fetched):
             shutil.rmtree(known.folder)
         elif row is None and known.kind == "error":
-            (known.folder / "record.json").unlink()
-            (known.folder / "error.txt").unlink(missing_ok=True)
+            lost.reopen(known.folder)

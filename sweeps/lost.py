@@ -65,8 +65,13 @@ def again(folder: Path, known: Iterable[Entry], forget: Callable[[Place], None])
                 _remove(folder / one.id)
         for one in of(group):
             if one.role in roles:
-                (folder / one.id / "record.json").unlink(missing_ok=True)
-                (folder / one.id / "error.txt").unlink(missing_ok=True)
+                reopen(folder / one.id)
+
+
+def reopen(trial: Path) -> None:
+    """Let a trial's folder be gone on with: its final record goes, its checkpoint stays."""
+    (trial / "record.json").unlink(missing_ok=True)
+    (trial / "error.txt").unlink(missing_ok=True)
 
 
 def _remove(folder: Path) -> None:

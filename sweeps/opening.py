@@ -123,7 +123,8 @@ def save(driver: Driver, facts: dict[str, Any], state: str) -> None:
 def _decided(cells: dict[str, Any]) -> list[Any]:
     """What a killed session must leave behind; the rest follows from the records."""
     return [
-        (name, *(cell[key] for key in ("stage", "stopped_early", "winner", "trouble"))) for name, cell in cells.items()
+        (name, *(cell.get(key) for key in ("stage", "stopped_early", "winner", "trouble")))
+        for name, cell in cells.items()
     ]
 
 

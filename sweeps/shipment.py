@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.credentials import hidden
 from bench.errors import RequestError
 from bench.places import VARIABLES
 from sweeps import packing, reading
@@ -117,7 +118,7 @@ def environment(study: Study, runs: str | None, data: str | None) -> dict[str, s
                 f"{name} names a file relative to the job's working directory, which is thrown away: give an absolute path "
                 "(sqlite:////...) or a server's URL"
             )
-    if _has_password(told.get("MLFLOW_TRACKING_URI", "")):
+    if hidden(uri := told.get("MLFLOW_TRACKING_URI", "")) != uri:
         raise RequestError(
             "MLFLOW_TRACKING_URI holds a password, and Ray shows a job's variables in its logs and dashboard: "
             "set it on the cluster's nodes instead, and unset it here"
@@ -161,12 +162,3 @@ def _vanishes(uri: str) -> bool:
     if scheme.partition("+")[0] == "sqlite":
         return not rest.startswith("//")
     return scheme == "file" and not rest.startswith("/")
-
-
-def _has_password(uri: str) -> bool:
-    from urllib.parse import urlsplit
-
-    try:
-        return bool(urlsplit(uri).password)
-    except ValueError:
-        return True

@@ -35,22 +35,13 @@ def storage(url: str) -> "Database":
         RequestError: it cannot be opened.
     """
     import optuna
-    from sqlalchemy.exc import ArgumentError, OperationalError
 
-    from bench.credentials import hidden
-    from bench.errors import RequestError
     from sweeps import database
     from sweeps.patience import Database
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # it warns of what is waited for here
-    try:
-        with database.alone_at(url):
-            found = Database(database.address(url), database.options(url))
-    except (ArgumentError, OperationalError, ImportError, OSError) as error:
-        cause = hidden(str(error).splitlines()[0])
-        raise RequestError(
-            f"storage {hidden(url)!r} cannot be opened ({cause}): expected an SQLAlchemy URL such as sqlite:///optuna.db"
-        ) from error
+    with database.opening(url):
+        found = Database(database.address(url), database.options(url))
     if found.engine.dialect.name == "sqlite":
         # Each of a trial's dozen changes then costs one flush of the disk and not four. The file keeps it.
         with found.engine.begin() as connection:
@@ -129,8 +120,8 @@ class Tuner:
         for frozen in self._study.get_trials(deepcopy=False):
             params = frozen.params
             if frozen.state is optuna.trial.TrialState.RUNNING:
+                # A crash between ask and the last suggest leaves it without parameters: it is completed now.
                 params = self._take(frozen.number, partial(optuna.trial.Trial, self._study, frozen._trial_id))
-            # A crash between ask and the last suggest leaves a trial without parameters; it was completed just now.
             else:
                 self._over.add(frozen.number)
             found.append(Asked(frozen.number, dict(params)))

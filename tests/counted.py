@@ -59,14 +59,14 @@ def run(trial: Trial, folder: str) -> Iterator[Progress | Result]:
         if trial.holdout:
             metrics["dev/accuracy"] = fake_trial.figure(trial, epoch)
         if epoch == 2 and trial.data.get("stuck"):
-            fake_trial._sleep_in_c(trial.data["stuck"])
+            fake_trial.sleep_in_c(trial.data["stuck"])
         past.append(Progress(10 * epoch, epoch, metrics, 0.5 * epoch))
         executed(folder, trial, epoch)
         heavy = (trial.role, trial.number) == ("search", 1) and epoch > 1
         weights = torch.zeros(trial.data.get("ballast", 0) if heavy else 0, dtype=torch.uint8)
         saved.save({"epoch": epoch, "weights": weights}, past)
         yield past[-1]
-    yield fake_trial._result(trial, past)
+    yield fake_trial.result(trial, past)
 
 
 def executed(folder: str, trial: Trial, epoch: int) -> None:

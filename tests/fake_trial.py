@@ -41,10 +41,11 @@ def run(trial: Trial, folder: str, processes: int = 1) -> Iterator[Progress | Re
         past.append(Progress(10 * epoch, epoch, metrics, 0.5 * epoch))
         _write(saved, json.dumps([vars(event) for event in past]))
         yield past[-1]
-    yield _result(trial, past, processes)
+    yield result(trial, past, processes)
 
 
-def _result(trial: Trial, past: list[Progress], processes: int) -> Result:
+def result(trial: Trial, past: list[Progress], processes: int = 1) -> Result:
+    """What a trial with these epochs behind it gives."""
     metrics = dict(past[-1].metrics) if past else {}
     scores = {}
     for name in (*(spec["name"] for spec in trial.protocols), *["closed"] * trial.data.get("closed", 0)):
@@ -80,10 +81,10 @@ def _misbehave(trial: Trial, folder: str, epoch: int) -> None:
     if epoch == 2 and "hungry" in wrong and _count(folder, "hungry") <= wrong["hungry"]:
         raise MemoryError("Unable to allocate 2.00 GiB")
     if "stuck" in wrong:
-        _sleep_in_c(wrong["stuck"])
+        sleep_in_c(wrong["stuck"])
 
 
-def _sleep_in_c(seconds: float) -> None:
+def sleep_in_c(seconds: float) -> None:
     """A blocking call that no Python exception interrupts."""
     import ctypes
 

@@ -112,7 +112,7 @@ def run(trial, folder):
         saved.with_suffix(".part").replace(saved)
         _log(f"{trial.id} {epoch}")
         yield past[-1]
-    yield fake_trial._result(trial, past)
+    yield fake_trial.result(trial, past)
 
 
 def _log(line):

@@ -199,8 +199,6 @@ def test_an_address_that_is_no_dashboard_s_is_refused(address):
 
 
 def test_a_password_in_an_address_is_not_shown():
-    assert jobs.shown("https://me:secret@head:8265/ray") == "https://***@head:8265/ray"
-    assert jobs.shown("me:secret@head") == "***@head" and jobs.shown("http://head:8265") == "http://head:8265"
     with pytest.raises(Unreachable) as gone:
         jobs.Dashboard("http://me:secret@127.0.0.1:1")
     assert "http://***@127.0.0.1:1" in str(gone.value) and "secret" not in str(gone.value)

@@ -1,6 +1,7 @@
 """Sweeps that are interrupted, lose runs, are refused or go on: nothing is lost, nothing is counted twice."""
 
 import io
+import json
 import shutil
 
 import fake_trial
@@ -19,11 +20,11 @@ from sweeps.progress import board
 from sweeps.work import WorkerLost
 
 
-@pytest.mark.parametrize("after", [0, 7, 30, 61, 110])
-def test_an_interrupted_study_ends_as_an_uninterrupted_one(after, done):
-    left = [after]
+def interrupted_after(events):
+    """A worker that Ctrl-C interrupts once, after so many events."""
+    left = [events]
 
-    def interrupted(trial, folder):
+    def run(trial, folder):
         for event in fake_trial.run(trial, folder):
             if left[0] == 0:
                 left[0] = -1
@@ -31,8 +32,13 @@ def test_an_interrupted_study_ends_as_an_uninterrupted_one(after, done):
             left[0] -= 1
             yield event
 
+    return run
+
+
+@pytest.mark.parametrize("after", [0, 7, 30, 61, 110])
+def test_an_interrupted_study_ends_as_an_uninterrupted_one(after, done):
     with pytest.raises(KeyboardInterrupt):
-        sweep(make(), interrupted)
+        sweep(make(), interrupted_after(after))
     assert NoWindow.closed == "stopped"
     assert sweeps.status("study")["state"] == "stopped"
     again, _ = sweep(make())
@@ -75,6 +81,22 @@ def test_a_deleted_study_begins_anew():
     shutil.rmtree(first[0].folder.parent)
     again, _ = sweep(small)
     assert numbers(again) == numbers(first)
+
+
+def test_a_study_that_an_older_facebench_began_goes_on(done):
+    """Its `study.json` says less of each cell."""
+    with pytest.raises(KeyboardInterrupt):
+        sweep(make(), interrupted_after(30))
+    file = session.places.study_folder("study") / "study.json"
+    facts = json.loads(file.read_text())
+    facts.pop("used")
+    for cell in facts["cells"].values():
+        for name in ("trials", "epochs", "train_seconds", "stopped_early"):
+            cell.pop(name)
+    file.write_text(json.dumps(facts))
+    assert sweeps.status("study")["state"] == "stopped"
+    again, _ = sweep(make())
+    assert numbers(again) == numbers(done.records)
 
 
 def test_a_changed_study_under_the_same_name_is_refused():

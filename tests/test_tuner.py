@@ -4,6 +4,7 @@ import pytest
 
 from bench.errors import RequestError
 from sweeps import tuner
+from sweeps.claims import Claims
 from sweeps.tuner import Tuner
 
 SPACE = {"learning_rate": ("log", 0.01, 0.3), "margin": ("linear", 0.0, 0.5)}
@@ -108,10 +109,11 @@ def test_a_search_can_be_forgotten(store):
     assert make(store, "mine").known() == []
 
 
-@pytest.mark.parametrize("url", ["nonsense", "sqlite:////no/such/folder/optuna.db"])
-def test_a_database_that_cannot_be_opened_is_answered_in_one_sentence(url):
+@pytest.mark.parametrize("url", ["nonsense", "sqlite:////no/such/folder/optuna.db", "oracle+none://host/base"])
+@pytest.mark.parametrize("opened", [tuner.storage, lambda url: Claims(url, "study", print)], ids=["search", "claims"])
+def test_a_database_that_cannot_be_opened_is_answered_in_one_sentence(url, opened):
     with pytest.raises(
         RequestError, match=r"^storage '.*' cannot be opened \(.*\): expected an SQLAlchemy URL"
     ) as error:
-        tuner.storage(url)
+        opened(url)
     assert "\n" not in str(error.value)
