@@ -34,7 +34,8 @@ def submit(
     """
     import reports
     import sweeps
-    from sweeps import jobs, packing, shipment
+    from bench.credentials import hidden
+    from sweeps import packing, shipment
 
     asked = sweeps.load(study, report=reports.known())
     sent = shipment.submit(
@@ -49,9 +50,7 @@ def submit(
     )
     job = sent.job.id
     what = f"{sent.files:,} file(s), {packing.size(sent.bytes)}, and facebench itself, {packing.size(sent.own_bytes)}"
-    typer.echo(
-        f"job {job} submitted ({what}); end it with `facebench stop {asked.name} --address {jobs.shown(address)}`"
-    )
+    typer.echo(f"job {job} submitted ({what}); end it with `facebench stop {asked.name} --address {hidden(address)}`")
     if follow:
         _follow(address, job)
 

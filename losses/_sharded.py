@@ -9,10 +9,11 @@ from torch.func import functional_call
 
 from losses import _checks
 from losses._classes import Places
+from losses._extended import Extended
 from losses._group import Group
 
 
-class Sharded(nn.Module):
+class Sharded(Extended):
     """A softmax loss of which each process holds a run of the classes, and sees a share of them in a step.
 
     Each process calls it with the embeddings and labels of all (`Group.gather`) and gets the loss of all classes: the
@@ -27,7 +28,8 @@ class Sharded(nn.Module):
     Departure: the choice is made among all classes, where the paper's processes each choose the same number among their own;
     so the loss does not depend on the number of processes.
 
-    `state_dict` and `logits` are those of what is held here; with a `Group` of one that is everything.
+    `weight`, `bias`, `logits` and `state_dict` are those of the classes that are held here; with a `Group` of one that is
+    everything.
 
     Args:
         base: the loss, with the weights of all classes; only one's own rows of them are kept.
@@ -45,7 +47,7 @@ class Sharded(nn.Module):
     def __init__(
         self, base: nn.Module, num_classes: int, group: Group | None = None, *, share: float = 1.0, seed: int = 0
     ):
-        super().__init__()
+        super().__init__(base)
         self.group = group or Group()
         if not getattr(base, "SHARDABLE", False):
             raise ValueError(f"{type(base).__name__} is no softmax over class weights: it cannot be sharded or sampled")
@@ -53,7 +55,6 @@ class Sharded(nn.Module):
             raise ValueError(f"{num_classes} classes cannot be shared out among {self.group.size} processes")
         _checks.above("share", share, 0)
         _checks.within("share", share, 0, 1)
-        self.base: Any = base
         self.num_classes = num_classes
         self.share, self.seed = share, seed
         self.held = self.group.share(num_classes)
@@ -69,20 +70,6 @@ class Sharded(nn.Module):
     def spread(self) -> dict[str, nn.Parameter]:
         """The parameters of which each process holds rows of its own, by name; none where there is one process."""
         return self.by_class if self.group.size > 1 else {}
-
-    @property
-    def weight(self) -> Tensor:
-        """(C of this process, D) class weights."""
-        return self.base.weight
-
-    @property
-    def bias(self) -> Tensor | None:
-        """(C of this process,), or None: the loss has no bias."""
-        return getattr(self.base, "bias", None)
-
-    def logits(self, embeddings: Tensor) -> Tensor:
-        """(B, D) -> (B, C of this process) scores of the classes."""
-        return self.base.logits(embeddings)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """(B, D) float, (B,) int64 of 0..C-1, alike in all processes -> scalar, the mean over the batch."""

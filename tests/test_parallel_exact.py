@@ -1,30 +1,14 @@
 """Two and three processes train as one does, to rounding in float64: weights, statistics, centres, momenta, dropout."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from ranks import ran
 from ranks_fit import CASES, trained
-
-HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module", params=[2, pytest.param(3, marks=pytest.mark.slow)])
 def ranks(request, tmp_path_factory):
-    size, folder = request.param, tmp_path_factory.mktemp("ranks")
-    environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo"}
-    command = [sys.executable, str(HERE / "ranks_fit.py")]
-    started = [subprocess.Popen([*command, str(rank), str(size), str(folder)], env=environment) for rank in range(size)]
-    try:
-        assert [one.wait(timeout=250) for one in started] == [0] * size
-    finally:
-        for one in started:
-            one.kill()
-            one.wait()
-    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(size)]
+    return ran("ranks_fit.py", request.param, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -1,17 +1,12 @@
 """Class weights shared out among processes, and a sample of the classes a step: equal to the plain loss in float64."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from made_up_batches import BATCH, CLASSES, DIM, batch, make
+from ranks import ran
 
 import losses
 
-HERE = Path(__file__).parent
 SHARDABLE = [name for name in losses.names() if losses.shardable(name)]
 HYPER = {"lmcl": {"scale": 8.0}, "asoftmax": {"annealing_floor": 0.5, "annealing_base": 1.0}}
 STEPS = 3
@@ -26,16 +21,7 @@ def ranks(request, tmp_path_factory):
     """What each of 2 or 3 processes found; 7 classes are divided unequally by both."""
     size, folder = request.param, tmp_path_factory.mktemp("ranks")
     torch.save({"batches": BATCHES, "classes": CLASSES, "asked": ASKED}, folder / "batch.pt")
-    command = [sys.executable, str(HERE / "ranks_sharded.py")]
-    environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo"}
-    started = [subprocess.Popen([*command, str(rank), str(size), str(folder)], env=environment) for rank in range(size)]
-    try:
-        assert [one.wait(timeout=250) for one in started] == [0] * size
-    finally:
-        for one in started:
-            one.kill()
-            one.wait()
-    return [torch.load(folder / f"{rank}.pt") for rank in range(size)]
+    return ran("ranks_sharded.py", size, folder)
 
 
 def alone(name, share, steps, hyper, wrapped=True):
