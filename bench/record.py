@@ -111,11 +111,6 @@ def is_trial(folder: Path) -> bool:
         return False
 
 
-def append(folder: Path, event: Progress) -> bool:
-    """Append one event, see `Journal.append`; who has many keeps a `Journal`."""
-    return Journal(folder).append(event)
-
-
 def events(folder: Path) -> list[Progress]:
     """The events of a trial so far; a last line cut short by a crash is dropped."""
     return [Progress(**json.loads(line)) for line in _whole(folder / "events.jsonl").splitlines()]

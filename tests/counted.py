@@ -88,7 +88,7 @@ def drive(
     """One session of a sweep in this process.
 
     Args:
-        moment: such as `bench.record:append after 2`: there it kills itself.
+        moment: such as `bench.record:finish after 2`: there it kills itself.
         tracking: where MLflow is; "": in `runs`.
         clock: hours that the clock is wrong by.
     """

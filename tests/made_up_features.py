@@ -56,7 +56,7 @@ def make(
             )  # fmt: skip
             where = record.start(trial, folder)
             for epoch, metrics in enumerate(arm.epochs, 1):
-                record.append(where, Progress(epoch, epoch, dict(metrics)))
+                record.Journal(where).append(Progress(epoch, epoch, dict(metrics)))
             if seed >= seeds - arm.diverged:
                 record.finish(where, "failed", "the loss became nan at step 3 (epoch 1)")
                 continue

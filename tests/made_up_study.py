@@ -101,7 +101,9 @@ def _train(folder: Path, trial: Trial, top: float, epochs: int, draw: np.random.
     where = record.start(trial, folder)
     for epoch in range(1, epochs + 1):
         figure = float(0.5 + (top - 0.5) * (1 - np.exp(-0.8 * epoch)) + draw.normal(0, 0.003))
-        record.append(where, Progress(epoch, epoch, {"train/loss": 4.0 / epoch, OBJECTIVE: figure}, 3.0 * epoch))
+        record.Journal(where).append(
+            Progress(epoch, epoch, {"train/loss": 4.0 / epoch, OBJECTIVE: figure}, 3.0 * epoch)
+        )
     return where
 
 

@@ -25,7 +25,7 @@ MOMENTS = (
     "optuna.trial:Trial.suggest_float before 2",  # with the first of two
     "bench.record:start before 1",  # asked, nothing on disk
     "bench.checkpoint:Checkpoints.save after 1",  # trained, not heard
-    "bench.record:append after 1",  # written, not told to the tuner
+    "bench.record:Journal.append after 1",  # written, not told to the tuner
     "sweeps.tuner:Tuner.report before 2",
     "bench.record:finish before 1",
     "bench.record:finish after 1",  # final, not told to the tuner

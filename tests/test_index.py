@@ -16,7 +16,7 @@ def make(folder, number, state="finished", epochs=2):
     trial = Trial(study="study", stage="tune", role="search", number=number, loss_options=Options(margin=0.1))
     where = record.start(trial, folder)
     for epoch in range(1, epochs + 1):
-        record.append(where, Progress(10 * epoch, epoch, {"dev/accuracy": 0.5 + epoch / 10}, 1.5 * epoch))
+        record.Journal(where).append(Progress(10 * epoch, epoch, {"dev/accuracy": 0.5 + epoch / 10}, 1.5 * epoch))
     if state == "running":
         return record.read(where)
     result = Result({"dev/accuracy": 0.7}, {"lfw": {"primary": "x", "metrics": {}}}) if state == "finished" else None

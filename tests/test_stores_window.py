@@ -15,7 +15,7 @@ from sweeps.window import MlflowWindow
 def trial(folder, seed, steps=1, ended=True):
     place = record.start(Trial(study="study", seed=seed), folder)
     for step in range(1, steps + 1):
-        record.append(place, Progress(step, step, {"train/loss": 1 / step}))
+        record.Journal(place).append(Progress(step, step, {"train/loss": 1 / step}))
     if ended:
         record.finish(place, "finished", result=Result({"lfw/accuracy": 0.5}))
     return place
@@ -104,7 +104,7 @@ def test_a_lost_trial_that_fails_again_is_sent_again(begun):
     folder = trial(begun, 1, ended=False)
     record.finish(folder, "failed", "the first reason", kind="error")
     tracking.sync("study")
-    record.append(folder, Progress(2, 2, {"train/loss": 0.5}))
+    record.Journal(folder).append(Progress(2, 2, {"train/loss": 0.5}))
     record.finish(folder, "failed", "the second reason", kind="error")
     tracking.sync("study")
     assert rows("select value from tags where key = 'facebench.reason'") == [("the second reason",)]

@@ -255,7 +255,7 @@ def test_known_epochs_are_counted_before_the_pruner_is_asked(tmp_path):
 
     trial = Trial(study="study", stage="tune", role="search", epochs=4)
     for epoch in (1, 2):
-        record.append(record.start(trial, tmp_path), Progress(epoch, epoch, {"dev/accuracy": 0.5}))
+        record.Journal(record.start(trial, tmp_path)).append(Progress(epoch, epoch, {"dev/accuracy": 0.5}))
     driver = Driver(make(), tmp_path, [], Takes(), NoWindow("study", tmp_path), board(make(), [], io.StringIO()))
     driver._start(Asks(), trial)
     assert heard == [1, 2] and submitted == [trial]

@@ -122,7 +122,7 @@ def test_sync_keeps_away_from_a_study_that_is_being_run(begun):
 def test_two_mirrors_of_one_study_share_its_runs(begun):
     one, other = (tracking.Mirror("study", begun, tracking.uri()) for _ in range(2))
     folder = record.start(Trial(study="study"), begun)
-    record.append(folder, Progress(1, 1, {"train/loss": 0.5}))
+    record.Journal(folder).append(Progress(1, 1, {"train/loss": 0.5}))
     for mirror in (one, other):
         mirror.send(record.read(folder))
     assert rows("select count(*) from runs") == [(2,)]  # the parent and the trial
@@ -145,7 +145,7 @@ def test_names_that_mlflow_refuses_are_mapped_and_figures_that_are_not_finite_le
     assert tracking.name("lfw/tar@far=1e-3 (x)") == "lfw/tar_far_1e-3 _x_"
     sweep(tune={"trials": 1, "epochs": 1})
     odd = record.start(Trial(study="study", seed=99), places.study_folder("study"))
-    record.append(odd, Progress(1, 1, {"tar@far=1e-3": 0.5, "bad": math.nan, "train/loss": math.inf}))
+    record.Journal(odd).append(Progress(1, 1, {"tar@far=1e-3": 0.5, "bad": math.nan, "train/loss": math.inf}))
     tracking.sync("study")
     _, _, _, history, _ = contents()[Trial(study="study", seed=99).id]
     assert history == {"tar_far_1e-3": [(1, 0.5)]}

@@ -39,7 +39,7 @@ def test_the_looks_at_a_test_come_back_once(done, tmp_path):
 
 def test_a_study_that_was_killed_comes_back_unfinished(begun, tmp_path):
     waiting, running, ended = (record.start(Trial(study="study", seed=seed), begun) for seed in range(3))
-    record.append(running, Progress(1, 1, {"train/loss": 0.5}))
+    record.Journal(running).append(Progress(1, 1, {"train/loss": 0.5}))
     record.finish(ended, "failed", "of a made-up reason")
     mirror = tracking.Mirror("study", begun, tracking.uri())
     for folder in (waiting, running, ended):

@@ -269,8 +269,8 @@ def test_a_record_is_read_back_as_it_was_written(tmp_path):
     assert record.read(folder).state == "waiting"
     events = list(run(trial))
     for event in events[:-1]:
-        assert record.append(folder, event)
-        assert not record.append(folder, event)  # a step is there once, however often it arrives
+        assert record.Journal(folder).append(event)
+        assert not record.Journal(folder).append(event)  # a step is there once, however often it arrives
     assert record.read(folder).state == "running"
     record.finish(folder, "finished", result=events[-1])
     read = record.read(folder)
@@ -282,9 +282,9 @@ def test_a_record_is_read_back_as_it_was_written(tmp_path):
 
 def test_a_line_cut_short_by_a_crash_is_dropped(tmp_path):
     folder = record.start(Trial(), tmp_path)
-    record.append(folder, Progress(1, 1, {"a": 1.0}))
+    record.Journal(folder).append(Progress(1, 1, {"a": 1.0}))
     with (folder / "events.jsonl").open("a") as file:
         file.write('{"step": 2, "ep')
     assert [e.step for e in record.events(folder)] == [1]
-    record.append(folder, Progress(2, 2, {"a": 2.0}))
+    record.Journal(folder).append(Progress(2, 2, {"a": 2.0}))
     assert [e.step for e in record.events(folder)] == [1, 2]
