@@ -58,6 +58,8 @@ def _figure(study: Study, protocol: str, lines: list[tuple[Row, list[dict[str, C
                     found,
                     {"label": _rows.label(study, row.name, row.backbone), **styles[row.role, row.backbone, row.label]},
                 )
+        if not ax.has_data():
+            ax.text(0.5, 0.5, "nothing to draw: no error", transform=ax.transAxes, ha="center", color=_plots.GREY)
     _plots.legend(figure, flat[: len(kinds)])
     title = _figures.protocol_title(protocol)
     name = f"curves-{protocol}"
@@ -110,7 +112,8 @@ def _roc(ax: "Axes", found: Sequence[Curve], look: Mapping[str, Any]) -> None:
 def _det(ax: "Axes", found: Sequence[Curve], look: Mapping[str, Any]) -> None:
     grid, rates = _rates(found)
     seen = (rates < 100).all(axis=0)  # a logarithmic axis has no place for a rate of 0
-    _band(ax, grid[seen], 100 - rates[:, seen], {**look, "marker": None})
+    if seen.any():
+        _band(ax, grid[seen], 100 - rates[:, seen], {**look, "marker": None})
     ax.set(xscale="log", yscale="log", xlabel="false accept rate", ylabel="false reject rate, %")
     _plots.title(ax, "DET")
     _plots.log_ticks(ax.yaxis)

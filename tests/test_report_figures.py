@@ -257,16 +257,6 @@ def test_the_curve_frame_has_a_row_a_point(full):
     assert own["tar"].tolist() == kept.curves()["lfw"]["roc"]["tar"]
 
 
-def test_a_curve_ends_where_a_seed_was_no_longer_measured():
-    """MegaFace-style protocols count no false accept rate above 1e-3: nothing is drawn there, a flat line least of all."""
-    from reports.curves import _rates
-
-    seeds = [{"far": [1e-5, 1e-3], "tar": [0.1, 0.4]}, {"far": [1e-5, 2e-3], "tar": [0.2, 0.6]}]
-    grid, rates = _rates(seeds)
-    assert grid[0] == pytest.approx(1e-5) and grid[-1] == pytest.approx(1e-3)
-    np.testing.assert_allclose(rates[:, [0, -1]], [[10, 40], [20, 20]])
-
-
 def test_a_marked_figure_says_so_in_the_markdown_too():
     sample = Sample("softmax", "ytf/auc", "x", "folds", np.array([0.5, 0.6]), np.zeros((2, 0)))
     notes = {}
