@@ -7,6 +7,7 @@ and dropout are those of the whole batch (`bench.whole_batch`).
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -47,6 +48,7 @@ class Parallel:
         self._store = store
         self._part = Part()
         self._network: nn.Module | None = None
+        self._whole: AbstractContextManager[Any] = nullcontext()
 
     def join(self) -> None:
         """Meet, and become able to exchange tensors: NCCL for those on CUDA, gloo for those on the host."""
@@ -60,7 +62,7 @@ class Parallel:
         """Take up a network that is on its device; it and its `state_dict` stay as they are."""
         if self.size == 1:
             return
-        see_whole(network, self._part, self.rank, self.size)
+        self._whole = see_whole(network, self._part, self.rank, self.size)
         # A static graph may have parameters that nothing depends on, as some of timm's nets do.
         devices = [device.index] if device.type == "cuda" else None
         self._network = nn.parallel.DistributedDataParallel(network, device_ids=devices, static_graph=True)
@@ -75,7 +77,8 @@ class Parallel:
             return network(x)
         own = self.rows(count)
         self._part.start, self._part.stop, self._part.total = own.start, own.stop, count
-        return self._network(x)
+        with self._whole:
+            return self._network(x)
 
     def gather(self, embeddings: Tensor) -> Tensor:
         """The embeddings of all, (b, D) -> (B, D)."""

@@ -1,22 +1,26 @@
 """What in a network depends on the whole batch, for a process that sees a part of it: batch statistics and dropout.
 
-`see_whole` changes the forward pass of batch norms and of dropout layers; parameters, buffers and their names stay.
-One implementation serves gloo and NCCL: torch's SyncBatchNorm takes CUDA tensors only.
+`see_whole` changes the forward pass of batch norms and of dropout; parameters, buffers and their names stay. One
+implementation serves gloo and NCCL: torch's SyncBatchNorm takes CUDA tensors only.
 
-What is not the same as in one process: random numbers that are drawn elsewhere than in a dropout or stochastic-depth layer
-(functional dropout within timm's attention or DenseNets): each process draws them for its own part. And statistics over
-the batch that are none of `torch.nn`'s batch norms (EvoNorm-B): they stay those of the part.
+What is not the same as in one process: random numbers that are drawn elsewhere than in dropout or stochastic depth (within
+fused attention, say): each process draws them for its own part. And statistics over the batch that are none of `torch.nn`'s
+batch norms (EvoNorm-B): they stay those of the part.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.overrides import TorchFunctionMode
 
 
 @dataclass
@@ -28,11 +32,14 @@ class Part:
     total: int = 0
 
 
-def see_whole(network: nn.Module, part: Part, rank: int, size: int) -> None:
+def see_whole(network: nn.Module, part: Part, rank: int, size: int) -> AbstractContextManager[Any]:
     """Let the network compute on its part of a batch as one process computes on all of it, in training mode.
 
     Args:
         part: to be set before each forward pass.
+
+    Returns:
+        What a forward pass is to run in.
     """
     from timm.layers import DropBlock2d, DropPath
 
@@ -43,18 +50,42 @@ def see_whole(network: nn.Module, part: Part, rank: int, size: int) -> None:
             module.forward = partial(_normalised, module, module.forward, rank, size)  # type: ignore[method-assign]
         elif isinstance(module, drawing):
             module.forward = partial(_drawn, module, module.forward, part)  # type: ignore[method-assign]
+    # timm's heads call the function, where the network has a rate. To look at every call takes time, so only there.
+    return _Called(part) if any(getattr(module, "drop_rate", 0) for module in network.modules()) else nullcontext()
+
+
+class _Called(TorchFunctionMode):
+    """Dropout that is a call of the function and no layer."""
+
+    def __init__(self, part: Part):
+        super().__init__()
+        self._part = part
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        if func not in _DROPOUTS:
+            return func(*args, **(kwargs or {}))
+        call = signature(func).bind(*args, **(kwargs or {}))
+        call.apply_defaults()
+        x, given = call.arguments.pop("input"), call.arguments
+        return _of_whole(partial(func, **given), self._part, x) if given["training"] else func(x, **given)
+
+
+_DROPOUTS = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)
 
 
 def _drawn(module: nn.Module, plain: Callable[[Tensor], Tensor], part: Part, x: Tensor) -> Tensor:
+    """A layer of dropout."""
+    return _of_whole(plain, part, x) if module.training else plain(x)
+
+
+def _of_whole(plain: Callable[[Tensor], Tensor], part: Part, x: Tensor) -> Tensor:
     """Dropout: the numbers are drawn for the whole batch, in the layout and so in the order of one process."""
-    if not module.training:
-        return plain(x)
     each = len(x) // (part.stop - part.start) if len(x) else 1  # rows of an image (windows, tokens)
     layout = torch.contiguous_format
     if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last):
         layout = torch.channels_last
     ones = torch.ones(part.total * each, *x.shape[1:], dtype=x.dtype, device=x.device).contiguous(memory_format=layout)
-    with torch.no_grad():
+    with torch.no_grad(), torch._C.DisableTorchFunction():  # `_Called` is not to take this call for the network's
         factor = plain(ones)
     return x * factor[part.start * each : part.stop * each]
 

@@ -134,7 +134,7 @@ def test_real_nodes_with_other_versions_data_source_and_storage_are_named(tmp_pa
     runs, nowhere, other = tmp_path / "runs", tmp_path / "nowhere", tmp_path / "other"
     runs.mkdir()
     nowhere.mkdir()
-    shutil.copytree(tree, other)  # the same bytes with times of their own
+    shutil.copytree(tree, other, copy_function=shutil.copyfile)  # the same bytes with times of their own
     packages = tmp_path / "packages"
     (packages / "timm-0.1.dist-info").mkdir(parents=True)
     (packages / "timm-0.1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: timm\nVersion: 0.1\n")

@@ -119,8 +119,9 @@ def test_two_processes_give_the_numbers_of_one():
         ("lmcl", {"loss_options": GENTLE}),
         ("adaface", {"loss_options": GENTLE}),
         ("asoftmax", {}),
-        ("triplet", {"batch_size": 18}),
-        ("deepid2", {}),
+        # The hardest pairs of nearly equal distances: rounding soon picks others.
+        ("triplet", {"batch_size": 18, "learning_rate": 2e-4, "epochs": 1}),
+        ("deepid2", {"batch_size": 9}),
         ("lmcl", {"loss_options": GENTLE, "shard_classes": True}),
         ("softmax", {"sample_classes": 0.5}),
         ("softmax", {"shard_classes": True, "sample_classes": 0.5, "closed_every": 3, "keep": ("features",)}),
