@@ -9,7 +9,9 @@ A file may register several sizes of one net with `@register`.
 import difflib
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +38,18 @@ def register_sizes(net: Callable[..., "nn.Module"], sizes: Mapping[str, Sequence
 
 def own() -> list[str]:
     """The nets registered here and by the entry-point group `facebench.backbones`."""
+    _register_all(tuple(sys.path))
+    return sorted(_registered)
+
+
+@cache
+def _register_all(path: tuple[str, ...]) -> None:
+    """Once for each `path`: a look at all that is installed takes long."""
     for module in pkgutil.iter_modules(__path__):
         if not module.name.startswith("_"):
             importlib.import_module(f"{__name__}.{module.name}")
     for point in entry_points(group="facebench.backbones"):
         point.load()
-    return sorted(_registered)
 
 
 def names() -> list[str]:

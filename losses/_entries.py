@@ -2,7 +2,9 @@
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import EntryPoints, entry_points
 from types import ModuleType
 
@@ -33,4 +35,10 @@ def find(package: str, name: str, aliases: Mapping[str, str] | None = None) -> M
 
 
 def _third_party(package: str) -> EntryPoints:
-    return entry_points(group=f"facebench.{package.rpartition('.')[2]}")
+    return _installed(f"facebench.{package.rpartition('.')[2]}", tuple(sys.path))
+
+
+@cache
+def _installed(group: str, path: tuple[str, ...]) -> EntryPoints:
+    """What the packages on `path` offer; kept, since a look at all of them takes longer than to load a study."""
+    return entry_points(group=group)
