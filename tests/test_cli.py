@@ -201,6 +201,7 @@ def test_list_knows_every_room(facebench):
     assert on_the_disk | {"digits", "faces"} == set(json.loads(facebench("list", "datasets", "--json")[1]))
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path):
     """SIGINT in the middle of a training: exit code 130, one sentence; again: the record is that of an unbroken run."""
     command = [sys.executable, "-c", "from bench import cli; cli.main()", "train", "softmax", *TINY, "--epochs", "12"]

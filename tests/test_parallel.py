@@ -184,6 +184,7 @@ def started(trial, **options):
     return events, first, [one for one in children() if one not in before]
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_trial_and_the_others():
     events, _, workers = started(replace(SMALL, loss="softmax", epochs=200), processes=2)
     assert len(workers) == 2

@@ -56,6 +56,7 @@ def test_several_trials_stream_the_same_events_as_inline(ray_pool, tmp_path):
     assert hear(ray_pool, trials, tmp_path / "ray") == hear(Inline(run=fake_trial.run), trials, tmp_path / "inline")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "kind", "says"),
     [
@@ -69,6 +70,7 @@ def test_an_exception_arrives_as_what_it_was(ray_pool, tmp_path, data, kind, say
     assert type(last) is kind and says in str(last)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_goes_on_from_the_checkpoint(ray_pool, tmp_path):
     events = hear(ray_pool, [trial(kill=2)], tmp_path)[0]
     assert isinstance(events[-1], Result)
@@ -80,6 +82,7 @@ def test_a_killed_worker_is_replaced_and_goes_on_from_the_checkpoint(ray_pool, t
     assert first["node"] and last == {"reason": "finished", "node": first["node"], "cpus": 1}
 
 
+@pytest.mark.slow
 def test_a_trial_whose_worker_always_dies_fails(ray_pool, tmp_path):
     last = hear(ray_pool, [trial(kill=99)], tmp_path)[0][-1]
     assert isinstance(last, WorkerLost) and "the worker died 3 times" in str(last)
@@ -99,6 +102,7 @@ def test_a_cancelled_trial_is_gone_and_its_slot_is_free(ray_pool, tmp_path):
     assert (tmp_path / "checkpoint-1.pt").read_text() == written, "the trial runs on"
 
 
+@pytest.mark.slow
 def test_a_trial_stuck_in_c_is_stopped_by_force(ray_pool, tmp_path):
     ray_pool.submit(stuck := trial(stuck=PATIENCE), str(tmp_path))
     time.sleep(2.0)
@@ -136,6 +140,7 @@ def test_out_of_memory_a_trial_is_given_more_once(ray_pool, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_out_of_memory_twice_a_trial_fails(ray_pool, tmp_path):
     last = hear(ray_pool, [trial(hungry=2)], tmp_path)[0][-1]
     assert isinstance(last, WorkerLost)
@@ -198,6 +203,7 @@ def test_a_trial_that_no_node_can_hold_any_more_says_so_and_does_not_wait_for_ev
     ray_pool.cancel(waiting)
 
 
+@pytest.mark.slow
 def test_a_trial_that_runs_is_heard_although_its_node_is_said_to_be_gone(ray_pool, tmp_path, monkeypatch, empty):
     monkeypatch.setattr(pool, "SILENCE", 5.0)
     events = hear(ray_pool, [trial(epochs=4, nap=0.3)], tmp_path)[0]

@@ -14,10 +14,10 @@ from optuna.trial import TrialState, create_trial
 from sweeps import rows, tuner
 
 
-@pytest.fixture
-def both(tmp_path):
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
     """Optuna's own storage and ours on one database, with a study of every kind of trial and another study beside it."""
-    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    url = f"sqlite:///{tmp_path_factory.mktemp('rows') / 'optuna.db'}"
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(study_name="study", storage=url)
     other = optuna.create_study(study_name="other", storage=url, directions=["minimize", "maximize"])

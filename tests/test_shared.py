@@ -76,6 +76,7 @@ def die_at(patch, place, name, nth, after=False):
     patch.setattr(place, name, dying)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "name", "after"),
     [
@@ -130,6 +131,7 @@ def test_the_claims_of_a_killed_driver_wait_for_it(study, drivers, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("events", [3, 20, 45])
 def test_a_driver_that_never_returns_is_inherited_and_finds_its_claims_lost(
     study, drivers, tmp_path, monkeypatch, events
@@ -147,6 +149,7 @@ def test_a_driver_that_never_returns_is_inherited_and_finds_its_claims_lost(
     assert numbers(check_whole(tmp_path, drivers, ("a", "b"))) == numbers(alone)
 
 
+@pytest.mark.slow
 def test_an_ask_cut_short_is_inherited_too(study, drivers, tmp_path, monkeypatch):
     monkeypatch.setattr(shared, "STALE", 1.0)
     small = study(tune=RANDOM)
@@ -158,6 +161,7 @@ def test_an_ask_cut_short_is_inherited_too(study, drivers, tmp_path, monkeypatch
     check_whole(tmp_path, drivers, ("a", "b"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["epoch", "finish"])
 def test_a_driver_that_was_held_up_drops_what_it_lost(study, drivers, tmp_path, monkeypatch, place):
     """It neither records nor tells anything of a trial that another driver has taken over meanwhile."""

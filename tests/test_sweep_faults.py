@@ -35,7 +35,7 @@ def interrupted_after(events):
     return run
 
 
-@pytest.mark.parametrize("after", [0, 7, 30, 61, 110])
+@pytest.mark.parametrize("after", [0, 30, 110])
 def test_an_interrupted_study_ends_as_an_uninterrupted_one(after, done):
     with pytest.raises(KeyboardInterrupt):
         sweep(make(), interrupted_after(after))
