@@ -248,7 +248,7 @@ class Cell:
         }
 
     def _search_trial(self, asked: Asked) -> Trial:
-        trial = plan.searched(self.study, self._start, asked.number, asked.params)
+        trial = plan.search(self.study, self._start, asked.number, asked.params)
         self._searched[asked.number] = trial
         return trial
 

@@ -214,10 +214,9 @@ def _join(address: str) -> None:
     import ray
 
     port = _knock(address)
-    level = {"RAY_BACKEND_LOG_LEVEL": "fatal"}  # else Ray says twenty times on stderr that it is not let in
-    added = {name: os.environ.setdefault(name, value) for name, value in level.items() if name not in os.environ}
     try:
-        ray.init(address, logging_level=logging.ERROR, log_to_driver=False)
+        with _silent():
+            ray.init(address, logging_level=logging.ERROR, log_to_driver=False)
     except ray.exceptions.AuthenticationError as error:
         raise RequestError(
             f"the Ray cluster at {address!r} asks for a token, there is none here: set {_TOKEN}"
@@ -228,9 +227,20 @@ def _join(address: str) -> None:
                 f"something answers at {address!r} and does not let this process in: if that is a Ray head, set {_TOKEN}"
             ) from error
         raise RequestError(_nobody(address, error)) from error
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Ray's C++ says twenty times on stderr, before any setting of its log counts, that it is not let in: once is enough."""
+    sys.stderr.flush()
+    before, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
     finally:
-        for name in added:
-            del os.environ[name]
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
 
 
 def _knock(address: str) -> bool:

@@ -54,13 +54,12 @@ def fixed(study: Study, backbone: str, label: str) -> Trial:
     return replace(_base(study, backbone, label), loss_options=Options(own), **rates)  # type: ignore[arg-type]
 
 
-def search(study: Study, backbone: str, label: str, number: int, found: Mapping[str, float]) -> Trial:
-    """The tuning trial `number` with the hyper-parameters that the tuner found; all search trials share one seed."""
-    return searched(study, fixed(study, backbone, label), number, found)
+def search(study: Study, start: Trial, number: int, found: Mapping[str, float]) -> Trial:
+    """The tuning trial `number` with the hyper-parameters that the tuner found; all search trials share one seed.
 
-
-def searched(study: Study, start: Trial, number: int, found: Mapping[str, float]) -> Trial:
-    """As `search`, from what `fixed` says of the place: whoever makes thousands asks for that once."""
+    Args:
+        start: `fixed` of the place.
+    """
     own = {key: value for key, value in found.items() if key not in RATES}
     return replace(
         start,

@@ -80,7 +80,8 @@ class TestClosedEvery:
         text = STUDY.partition("ensemble:")[0] + "protocols: []\nclosed_every: 5\nreference: deepid2\n"
         study = reading.parse(text, "study.yaml")
         checks.openable(study)
-        tuned = plan.search(study.model_copy(update={"tune": Tune(trials=1, epochs=1)}), "cnn4", "deepid2", 0, {})
+        searched = study.model_copy(update={"tune": Tune(trials=1, epochs=1)})
+        tuned = plan.search(searched, plan.fixed(searched, "cnn4", "deepid2"), 0, {})
         assert plan.fixed(study, "cnn4", "deepid2").closed_every == tuned.closed_every == 5
         sheets.draw(study, tmp_path)
         assert {path.stem for path in (tmp_path / sheets.FOLDER).iterdir()} == {"training", "test closed"}

@@ -133,7 +133,7 @@ def test_leave_to_overlap_makes_no_other_study_and_no_other_search(study):
     allowed = reading.parse(GOOD + "allow_overlap: true\n", "tiny.yaml")
     assert reading.digest(allowed) == reading.digest(study)
     found = {"learning_rate": 0.1, "weight_decay": 1e-3, "margin": 0.3}
-    before, after = (plan.search(one, "cnn4", "lmcl", 3, found) for one in (study, allowed))
+    before, after = (plan.search(one, plan.fixed(one, "cnn4", "lmcl"), 3, found) for one in (study, allowed))
     assert [before, *plan.finalists(study, before)] == [after, *plan.finalists(allowed, after)]
     assert all(trial.allow_overlap for trial in plan.confirm(allowed, after, "tuned"))
 
@@ -153,7 +153,9 @@ def test_shipped_studies_are_right_and_hold_no_absolute_path(name):
 def test_what_was_run_before_there_were_labels_goes_on(study):
     """The hash of the study and the ids of its trials, as the first release made them."""
     assert reading.digest(study) == "bc60388f9d754891"
-    search = plan.search(study, "cnn4", "lmcl", 3, {"learning_rate": 0.1, "weight_decay": 1e-3, "margin": 0.3})
+    search = plan.search(
+        study, plan.fixed(study, "cnn4", "lmcl"), 3, {"learning_rate": 0.1, "weight_decay": 1e-3, "margin": 0.3}
+    )
     rows = (search, plan.defaults(study, "cnn4", "lmcl")[0], plan.untrained(study, "cnn4")[0])
     assert [trial.id for trial in rows] == ["093c26d806dcc6e3", "46a7b09653403cba", "f43a78747226347f"]
     for more in ("keep: [features]", "scorer: l2"):
@@ -185,7 +187,9 @@ def test_a_range_in_the_file_overrides_the_losss_own_and_keeps_its_scale(study):
 
 
 def test_tuning_trials_hold_identities_out_and_carry_no_protocol(study):
-    trial = plan.search(study, "cnn4", "lmcl", 3, {"learning_rate": 0.1, "weight_decay": 1e-3, "margin": 0.3})
+    trial = plan.search(
+        study, plan.fixed(study, "cnn4", "lmcl"), 3, {"learning_rate": 0.1, "weight_decay": 1e-3, "margin": 0.3}
+    )
     assert (trial.stage, trial.role, trial.number, trial.holdout, trial.epochs) == ("tune", "search", 3, 0.2, 4)
     assert dict(trial.loss_options) == {"margin": 0.3, "margin_warmup_fraction": 0.25}
     for each in (trial, *plan.finalists(study, trial)):
@@ -193,7 +197,9 @@ def test_tuning_trials_hold_identities_out_and_carry_no_protocol(study):
 
 
 def test_confirmation_repeats_the_winner_on_all_identities_with_the_protocols(study):
-    winner = plan.search(study, "cnn4", "lmcl", 3, {"learning_rate": 0.07, "weight_decay": 1e-3, "margin": 0.3})
+    winner = plan.search(
+        study, plan.fixed(study, "cnn4", "lmcl"), 3, {"learning_rate": 0.07, "weight_decay": 1e-3, "margin": 0.3}
+    )
     tuned = plan.confirm(study, winner, "tuned")
     assert len({trial.seed for trial in tuned}) == len(tuned) == 3
     for trial in tuned:
@@ -212,7 +218,7 @@ def test_the_default_row_is_the_loss_as_it_comes(study):
 
 
 def test_no_seed_serves_two_roles(study):
-    winner = plan.search(study, "cnn4", "softmax", 0, {"learning_rate": 0.1, "weight_decay": 1e-3})
+    winner = plan.search(study, plan.fixed(study, "cnn4", "softmax"), 0, {"learning_rate": 0.1, "weight_decay": 1e-3})
     rows = [[winner], plan.finalists(study, winner), plan.confirm(study, winner, "tuned")]
     rows += [
         plan.confirm(study, winner, "again"),

@@ -172,7 +172,7 @@ def test_what_is_fixed_is_not_searched():
     )
     assert set(plan.space(study, "softmax")) == {"weight_decay"}
     assert set(plan.space(study, "lmcl")) == {"learning_rate"}
-    trial = plan.search(study, "cnn4", "softmax", 0, {"weight_decay": 1e-4})
+    trial = plan.search(study, plan.fixed(study, "cnn4", "softmax"), 0, {"weight_decay": 1e-4})
     assert (trial.learning_rate, trial.weight_decay, dict(trial.loss_options)) == (1.0, 1e-4, {})
 
 
@@ -194,7 +194,10 @@ def test_settings_of_the_study_reach_every_trial_but_where_an_entry_has_its_own(
         "lmcl": (30, 3, (), "l2", {}),
         "nsl": (64, 2, ("stages.2",), "joint_bayesian", {"pca": 8}),
     }.items():
-        for trial in (plan.search(study, "cnn4", label, 0, found), plan.defaults(study, "cnn4", label)[0]):
+        for trial in (
+            plan.search(study, plan.fixed(study, "cnn4", label), 0, found),
+            plan.defaults(study, "cnn4", label)[0],
+        ):
             seen = (
                 trial.batch_size,
                 trial.images_per_identity,
