@@ -28,6 +28,7 @@ from bench.credentials import hidden
 from bench.errors import ProcessLost, RequestError, StudyIncomplete, TrialFailed, Unreachable
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
+CONTINUE = ("demo", "ensemble", "sweep", "train")  # commands that go on where they were stopped
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -208,7 +209,8 @@ def main() -> None:
             sys.exit(_say(f"{error.format_message()} (see facebench --help)", 2))
         sys.exit(_say("".join(traceback.format_exception(error)), 1))  # a defect
     if code == INTERRUPTED:
-        _say("stopped; the same command continues where it stood", code)
+        goes_on = sys.argv[1] in CONTINUE
+        _say("stopped; the same command continues where it stood" if goes_on else "stopped", code)
     sys.exit(code or 0)
 
 

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from bench import ledger
+from bench import cli, ledger
 
 TINY = ["--dataset", "digits", "--set", "channels=1", "--set", "image_size=16"]
 TINY += ["--set", "backbone_options.widths=[4, 4, 4, 4]", "--set", "embedding_dim=8"]
@@ -199,6 +199,15 @@ def test_list_knows_every_room(facebench):
     assert "resnet50" in facebench("list", "backbones")[1].split()
     on_the_disk = {"folder", "lst", "mnist", "olivetti", "parquet", "recordio", "webdataset"}
     assert on_the_disk | {"digits", "faces"} == set(json.loads(facebench("list", "datasets", "--json")[1]))
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_a_stopped_command_says_that_it_continues_where_it_does(command, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["facebench", command])
+    monkeypatch.setattr(cli, "app", lambda **_: cli.INTERRUPTED)
+    with pytest.raises(SystemExit, match="130"):
+        cli.main()
+    assert ("continues" in capsys.readouterr().err) == (command == "train")
 
 
 @pytest.mark.slow
