@@ -1,10 +1,12 @@
 """The report as a page and as files: every section on every kind of study, whole, escaped, the same each time."""
 
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from made_up_study import copy, full, keep, runs  # noqa: F401 (fixtures)
@@ -19,19 +21,32 @@ from reports import _plots, _sections, _write
 OF_EXPERIMENTS = {"features", "angles", "boundaries", "settings", "claims", "published"}  # left out of other studies
 
 
-@pytest.mark.parametrize("section", _sections.names())
+@pytest.fixture(scope="module")
+def study_in(runs, tmp_path_factory):
+    """The made-up study in a state, made and read once."""
+
+    @cache
+    def made(state):
+        folder = tmp_path_factory.mktemp("state") / "full"
+        shutil.copytree(runs / "full", folder)
+        if state == "tuning only":
+            keep(folder, "tune")
+        elif state == "confirmed only":
+            keep(folder, "confirm", "default")
+        elif state == "waiting":
+            for path in [*folder.glob("*/record.json"), *folder.glob("*/events.jsonl"), *folder.glob("*/curves.json")]:
+                path.unlink()
+        elif state == "no facts":
+            (folder / "study.json").unlink()
+        return reports.read(folder)
+
+    return made
+
+
 @pytest.mark.parametrize("state", ["full", "tuning only", "confirmed only", "waiting", "no facts"])
-def test_every_section_answers_every_study(section, state, runs, copy):
-    if state == "tuning only":
-        keep(copy, "tune")
-    elif state == "confirmed only":
-        keep(copy, "confirm", "default")
-    elif state == "waiting":
-        for path in [*copy.glob("*/record.json"), *copy.glob("*/events.jsonl"), *copy.glob("*/curves.json")]:
-            path.unlink()
-    elif state == "no facts":
-        (copy / "study.json").unlink()
-    html = _sections.find(section).render(reports.read(copy))
+@pytest.mark.parametrize("section", _sections.names())
+def test_every_section_answers_every_study(section, state, study_in):
+    html = _sections.find(section).render(study_in(state))
     assert isinstance(html, Markup)
     assert_well_formed(html)
     assert bool(html.striptags()) == (section not in OF_EXPERIMENTS), "a section without an answer says so in words"

@@ -44,9 +44,8 @@ def same(first, second):
     return all(torch.equal(first[key], second[key]) for key in first) and first.keys() == second.keys()
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize(("optimizer", "stopped_after"), [("sgd", 1), ("adamw", 3)])
 @pytest.mark.parametrize("loss", losses.names())
-@pytest.mark.parametrize("stopped_after", [1, 3])
 def test_an_interrupted_run_ends_as_if_it_had_not_been(loss, optimizer, stopped_after, tmp_path):
     whole, weights = trained(start(loss, optimizer=optimizer))
 
