@@ -32,9 +32,9 @@ demo: setup
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-# One at a time: each of these tests starts processes of its own.
+# Each of these tests starts processes of its own, and waits for them most of the time; a file's share a server or a cluster.
 test-slow: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n 2 --dist loadfile --durations=10
 
 soak: setup
 	$(BIN)/python tests/soak.py

@@ -115,15 +115,11 @@ def test_two_processes_give_the_numbers_of_one():
 @pytest.mark.parametrize(
     ("loss", "changes"),
     [
-        ("center", {}),
-        ("lmcl", {"loss_options": GENTLE}),
         ("adaface", {"loss_options": GENTLE}),
-        ("asoftmax", {}),
         # The hardest pairs of nearly equal distances: rounding soon picks others.
         ("triplet", {"batch_size": 18, "learning_rate": 2e-4, "epochs": 1}),
         ("deepid2", {"batch_size": 9}),
         ("lmcl", {"loss_options": GENTLE, "shard_classes": True}),
-        ("softmax", {"sample_classes": 0.5}),
         ("softmax", {"shard_classes": True, "sample_classes": 0.5, "closed_every": 3, "keep": ("features",)}),
     ],
 )
@@ -152,13 +148,8 @@ def test_nets_of_timm_with_their_own_batch_norm_and_stochastic_depth():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"loss": "center"},
-        SHARED,
-    ],
+    ("changes", "first", "then"), [({"loss": "center"}, 1, 2), (SHARED, 2, 1), (SHARED, 2, 3)], ids=str
 )
-@pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2), (2, 3)])
 def test_any_number_of_processes_goes_on_from_a_checkpoint(changes, first, then, tmp_path):
     trial = replace(SMALL, **changes)
     expected = list(run(trial))
