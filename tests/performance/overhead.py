@@ -12,7 +12,7 @@ import pytest
 
 from bench import index, places, record, tracking
 from bench.plain import Progress, Result
-from sweeps import plan, session, tuner
+from sweeps import opening, plan, session, tuner
 from sweeps.cell import Cell
 from sweeps.driver import Driver
 from sweeps.pool import RayPool
@@ -83,16 +83,16 @@ def ours(pool: RayPool, count: int, name: str, *, stores: bool) -> float:
     folder = places.study_folder(name)
     folder.mkdir(parents=True)
     with session._storage(study) if stores else nullcontext() as store:
-        facts = session._begin(study, folder, "overhead", store)
+        facts = opening._begin(study, folder, "overhead", store)
         search = session._tuner(study, "cnn4", "lmcl", store)
         cells = [Cell(study, "cnn4", "lmcl", search)]
         window = MlflowWindow(name, folder) if stores else NoWindow()
         driver = Driver(study, folder, cells, pool, window, Board(study, cells, io.StringIO()))
         begun = time.perf_counter()
-        session._save(driver, facts, "running")
+        opening.save(driver, facts, "running")
         for _ in driver.run():
-            session._save(driver, facts, "running")
-        session._save(driver, facts, "finished")
+            opening.save(driver, facts, "running")
+        opening.save(driver, facts, "finished")
         assert window.close("finished") == ""
         taken = time.perf_counter() - begun
     done = index.entries(folder)
@@ -212,7 +212,7 @@ def parts() -> Iterator[dict[str, float]]:
         ("record: append", record.Journal, "append"),
         ("record: finish", record, "finish"),
         ("record: index", index, "enter"),
-        ("study.json", session, "_save"),
+        ("study.json", opening, "save"),
         ("pool: submit", RayPool, "submit"),
         ("pool: wait for an event", RayPool, "next"),
         ("MLflow: log (its thread)", tracking.Mirror, "send"),
