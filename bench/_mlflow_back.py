@@ -1,6 +1,7 @@
 """The way back: a study's records from MLflow alone, as `runs/<study>/` would hold them."""
 
 import json
+import re
 import shutil
 import tempfile
 import time
@@ -84,12 +85,26 @@ def _scorings(of: "MlflowClient", run: str, folder: Path) -> None:
         own.unlink()
 
 
+def _id(run: "Run") -> str:
+    """The trial of a run: the name of a folder, and whoever can write to the server can write anything there.
+
+    Raises:
+        RequestError: it is no trial's id.
+    """
+    said = run.data.tags.get("facebench.trial", "")
+    if not re.fullmatch(r"\w[\w-]*", said):
+        raise RequestError(
+            f"MLflow's run {run.info.run_id} is of a trial {said!r}, which is no trial's id: delete that run"
+        )
+    return said
+
+
 def _trial(of: "MlflowClient", run: "Run", folder: Path) -> None:
     # Of a trial that was not sent whole the final files may be there in part.
     wanted = FILES if run.data.tags.get("facebench.whole") == "true" else FILES[:2]
     there = {file.path for file in of.list_artifacts(run.info.run_id)}
     if "trial.json" in there:
-        place = folder / run.data.tags["facebench.trial"]
+        place = folder / _id(run)
         place.mkdir(exist_ok=True)
         for path in sorted(there.intersection(wanted)):
             of.download_artifacts(run.info.run_id, path, str(place))
@@ -120,7 +135,7 @@ def fetch(study: str, folder: Path, wanted: set[str] | None, patience: float) ->
             for parent in runs(of, experiment.experiment_id, f"tags.`facebench.begun` = '{begun}'"):
                 own = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}' and tags.`facebench.whole` = 'true'"
                 for run in runs(of, experiment.experiment_id, own):
-                    trial = run.data.tags["facebench.trial"]
+                    trial = _id(run)
                     if trial in missing or (wanted is None and not (folder / trial / "record.json").exists()):
                         missing -= {_replace(of, run, folder)}
                 _scorings(of, parent.info.run_id, folder)
@@ -132,7 +147,7 @@ def fetch(study: str, folder: Path, wanted: set[str] | None, patience: float) ->
 
 def _replace(of: "MlflowClient", run: "Run", folder: Path) -> str:
     """A trial's folder as it was where it was run, whole or not at all; the trial's id."""
-    trial = run.data.tags["facebench.trial"]
+    trial = _id(run)
     with tempfile.TemporaryDirectory(dir=folder) as part:
         _trial(of, run, Path(part))
         (Path(part) / trial / MARK).touch()

@@ -41,8 +41,11 @@ class Checkpoints:
         best = None
         for path in self._paths():
             try:
-                with self.files.open(path, "rb") as file:
-                    body = torch.load(io.BytesIO(file.read()), map_location="cpu", weights_only=True)
+                content = self.files.cat_file(path)
+            except FileNotFoundError:
+                continue  # another attempt has tidied it away; a store that does not answer is another matter
+            try:
+                body = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
                 continue  # cut short by a crash: an older attempt's file stands beside it
             if best is None or body["state"]["epoch"] > best["state"]["epoch"]:
@@ -68,4 +71,9 @@ class Checkpoints:
             raise
 
     def _paths(self, wanted: re.Pattern[str] = _NAME) -> list[str]:
-        return sorted(path for path in self.files.ls(self.folder, detail=False) if wanted.search(path))
+        self.files.invalidate_cache(self.folder)  # a worker on another node may have written since
+        try:
+            found = self.files.ls(self.folder, detail=False)
+        except FileNotFoundError:
+            return []  # object stores have no empty folders
+        return sorted(path for path in found if wanted.search(path))

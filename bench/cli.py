@@ -201,9 +201,8 @@ def main() -> None:
             raise
         sys.exit(_say(f"this command needs {error.name}, which is not installed: `make setup`, or pip install it", 2))
     except OSError as error:
-        if error.filename is None:
-            raise
-        sys.exit(_say(f"{error.strerror}: {error.filename}", 1))
+        where = f": {error.filename}" if error.filename else ""
+        sys.exit(_say(f"{error.strerror}{where}" if error.strerror else f"{type(error).__name__}: {error}", 1))
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own: an unknown option, a missing argument
             sys.exit(_say(f"{error.format_message()} (see facebench --help)", 2))

@@ -9,10 +9,10 @@ from bench.errors import RequestError
 STORAGE = "FACEBENCH_STORAGE"  # names the tuner's database where a study file should not
 
 # `user:password@` with whatever unquoted characters a password has, else what stands before an @ in the host's place.
-_USER = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.\-]*://)(?:[^\s/:@'\"<>]*:[^\s'\"<>]*@|[^\s/?#@'\"<>]*@)")
+_USER = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.\-]*://)(?:[^\s/:@'\"<>]*:\S*@|[^\s/?#@'\"<>]*@)")
 _WORDS = r"password|passwd|pwd|passphrase|token|secret|signature|credential|api_?key|access_?key(?:_?id)?|accountkey"
 _QUERY = re.compile(
-    rf"(?P<name>(?<![\w\-.])(?:[\w\-.]*(?:{_WORDS})|(?<=[?&;])(?:sig|key|auth))\s*=\s*)(?:'[^']*'|[^\s&;'\"<>#,)]+)",
+    rf"(?P<name>(?<![\w\-.])(?:[\w\-.]*(?:{_WORDS})|(?<=[?&;])(?:sig|key|auth))\s*=\s*)(?:'[^']*'|[^\s&;'\"<>]+)",
     re.IGNORECASE,
 )
 

@@ -42,7 +42,8 @@ class Elsewhere:
         import fsspec
 
         base = resolved(url)
-        if "://" not in base and not Path(base).is_absolute():
+        scheme, _, rest = base.rpartition("://")
+        if scheme in ("", "file", "local") and not Path(rest).is_absolute():
             raise RequestError(f"checkpoints must be a URL or an absolute folder, got {hidden(base)!r}: give all of it")
         self.url = f"{base.rstrip('/')}/{study}"
         self.study = study

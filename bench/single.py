@@ -7,6 +7,7 @@ from typing import Any
 
 from bench import ledger, places, record, scoring
 from bench.errors import RequestError, TrialFailed
+from bench.locks import alone
 from bench.plain import Options, Progress, Result, Trial
 from bench.record import Record
 from bench.scores import Scores
@@ -56,6 +57,7 @@ def train(wanted: Trial, quiet: bool = False, processes: int = 1) -> Record:
     Raises:
         ProcessLost: one of them is gone; the trial can go on.
         TrialFailed: the training diverged (it is recorded as failed).
+        RequestError: another process trains it now.
     """
     from bench.trial import run  # brings torch
 
@@ -66,17 +68,18 @@ def train(wanted: Trial, quiet: bool = False, processes: int = 1) -> Record:
         several = {"processes": processes}
         torch.set_num_threads(max(1, torch.get_num_threads() // processes))  # each gets its share
     folder = record.start(wanted, places.study_folder(STUDY))
-    journal = record.Journal(folder)
-    try:
-        for event in run(wanted, str(folder), **several):
-            if isinstance(event, Result):
-                _enter(wanted, event)  # before the record: one look too many is better than one too few
-                record.finish(folder, "finished", result=event)
-            elif journal.append(event) and not quiet:
-                _print_epoch(event)
-    except TrialFailed as error:
-        record.finish(folder, "failed", str(error))
-        raise
+    with alone(folder, f"another process trains trial {wanted.id} ({folder}): wait for it, or stop it"):
+        journal = record.Journal(folder)
+        try:
+            for event in run(wanted, str(folder), **several):
+                if isinstance(event, Result):
+                    _enter(wanted, event)  # before the record: one look too many is better than one too few
+                    record.finish(folder, "finished", result=event)
+                elif journal.append(event) and not quiet:
+                    _print_epoch(event)
+        except TrialFailed as error:
+            record.finish(folder, "failed", str(error))
+            raise
     done = record.read(folder)
     if not quiet:
         from bench import show

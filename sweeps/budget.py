@@ -47,7 +47,12 @@ def cuts(facts: Mapping[str, Any], folder: Path) -> dict[str, Cut]:
     The end of a budget holds once something was built on it: with a larger one the search is not taken up again after its
     winner was repeated or confirmed, nor is that of the other losses.
     """
-    said = {name: Cut(**cell["stopped_early"]) for name, cell in facts["cells"].items() if cell.get("stopped_early")}
+    said = {
+        name: Cut(**cell["stopped_early"])
+        for name, cell in facts["cells"].items()
+        if cell.get("stopped_early")
+        and cell["trials"].get("finished")  # else there is nothing to confirm: it may go on
+    }
     ended = {name for name, cut in said.items() if cut.by != "early_stop"}
     roles = ("finalist", "tuned", "again")
     built_on = ended and any(
@@ -80,6 +85,11 @@ class Meter:
     def began(self, trial: Trial) -> None:
         """A trial was handed to a worker."""
         self._live[trial] = self._clock()
+
+    def dropped(self, trial: Trial) -> None:
+        """A trial goes on at another driver."""
+        if trial in self._live:
+            self._occupied += self._clock() - self._live.pop(trial)
 
     def ended(self, cell: Cell, trial: Trial, known: Record | Entry) -> None:
         """A trial ended, now or in an earlier session."""

@@ -66,7 +66,6 @@ class Cell:
         known = self.share.known(self._place, tuner) if tuner else ()
         self._tune = deque(self._search_trial(asked) for asked in known)
         self._fusions: deque[Fusion] = deque()
-        self._fused: dict[Trial, Fusion] = {}
         if study.ensemble:
             self._tune.extend(ensemble.networks(study, backbone, label))
             self._fusions.extend(ensemble.fusions(study, backbone, label))
@@ -94,7 +93,7 @@ class Cell:
                 trial = queue.popleft()
                 if self._take(trial):
                     return trial
-        left = next((t for t in self.elsewhere if not t.patches and self.share.inherit(t)), None)
+        left = next((t for t in self.elsewhere if self.share.inherit(t)), None)
         if left is not None:
             self._begin(left)
             if left.role == "search":
@@ -105,21 +104,16 @@ class Cell:
         """A trial of `want` was not started after all."""
         self.running.discard(trial)
         self.started -= 1
-        self.trained -= trial.epochs > 0
+        self.trained -= plan.trains(trial)
         self._tune.appendleft(trial)
 
     def fusion(self) -> Fusion | None:
         """The next ensemble to fuse; None: there is none, or its networks are still in training."""
-        while self.stage == "fuse" and self._fusions:
-            found = self._fusions.popleft()
-            self._fused[found.trial] = found
-            if self._take(found.trial):
-                return found
-        trial = next((t for t in self.elsewhere if t.patches and self.share.inherit(t)), None)
-        if trial is None:
+        if self.stage != "fuse" or not self._fusions:
             return None
-        self._begin(trial)
-        return self._fused[trial]
+        found = self._fusions.popleft()
+        self._begin(found.trial)
+        return found
 
     def learn(self) -> list[Record]:
         """Hear what other drivers did; the records, in short, of trials that ended there."""
@@ -136,7 +130,7 @@ class Cell:
 
     def lose(self, trial: Trial) -> None:  # to another driver
         self.running.discard(trial)
-        self.trained -= trial.epochs > 0
+        self.trained -= plan.trains(trial)
         self.elsewhere.add(trial)
 
     def heard(self, trial: Trial, epoch: int, figure: float | None) -> bool:
@@ -256,7 +250,7 @@ class Cell:
         self.elsewhere.discard(trial)
         self.running.add(trial)
         self.started += 1
-        self.trained += trial.epochs > 0
+        self.trained += plan.trains(trial)
 
     def _may_ask(self) -> bool:
         tune = self.study.tuning

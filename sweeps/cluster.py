@@ -259,7 +259,7 @@ def _knock(address: str) -> bool:
         return False
     try:
         socket.create_connection((host, int(port)), KNOCK).close()
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         raise RequestError(_nobody(address, error)) from error
     return True
 

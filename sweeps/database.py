@@ -39,13 +39,15 @@ def opening(url: str) -> Iterator[None]:
     Raises:
         RequestError: it cannot be opened.
     """
-    from sqlalchemy.exc import ArgumentError, OperationalError
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         with alone_at(url):
             yield
-    except (ArgumentError, OperationalError, ImportError, OSError) as error:
-        cause = hidden(str(error).splitlines()[0])
+    except RequestError:
+        raise
+    except (SQLAlchemyError, ValueError, ImportError, OSError) as error:
+        cause = hidden((str(error).splitlines() or [type(error).__name__])[0])
         raise RequestError(
             f"storage {hidden(url)!r} cannot be opened ({cause}): expected an SQLAlchemy URL such as sqlite:///optuna.db"
         ) from error

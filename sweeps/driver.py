@@ -97,7 +97,7 @@ class Driver:
                 self._fill()
                 self.board.tick()
                 yield
-            for cell in self.cells if self._trained() else ():
+            for cell in self.cells:
                 while fusion := cell.fusion():
                     self._fuse(cell, fusion)
                     self.board.tick()
@@ -106,10 +106,6 @@ class Driver:
                 return
             self._wait()
             yield
-
-    def _trained(self) -> bool:
-        """Whether nothing is left to train, here or at other drivers."""
-        return self.share.alone or all(cell.stage in ("fuse", "done") for cell in self.cells)
 
     def _wait(self) -> None:
         """All that is left is at other drivers."""
@@ -287,6 +283,8 @@ class Driver:
         """Another driver took a trial over while this one was not heard of: what was written of it here goes."""
         self.workers.cancel(trial)
         self._owner.pop(trial).lose(trial)
+        self.meter.dropped(trial)
+        self._ended.pop(trial.id, None)
         self._epochs.pop(trial, None)
         self._journals.pop(trial, None)
         shutil.rmtree(self.folder / trial.id, ignore_errors=True)

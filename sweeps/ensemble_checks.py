@@ -43,6 +43,8 @@ def _asked_besides(study: Study) -> Iterator[Wrong]:
     """What does not go together with an ensemble."""
     if study.tune is not None:
         yield ("tune",), "the networks of an ensemble are trained as `fixed` says: leave out `tune`, or `ensemble`"
+    if study.storage is not None:
+        yield ("storage",), "the networks of an ensemble are fused by one driver, which needs no database: leave it out"
     for key in ("again", "untrained", "default_seeds"):
         if getattr(study, key):
             yield (key,), "this row belongs to a single network, and a study with `ensemble` has none: leave it out"

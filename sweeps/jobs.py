@@ -164,13 +164,12 @@ class Dashboard:
 
     def resources(self) -> list[dict[str, Any]]:
         """The nodes that are alive: `[{"node", "head", "cpus", "gpus", "cpus_used", "gpus_used"}]`; used: None if unknown."""
-        listed = self._get("/api/v0/nodes")["data"]["result"]["result"]
+        alive = "filter_keys=state&filter_predicates=%3D&filter_values=ALIVE"  # without a limit, the first hundred
+        listed = self._get(f"/api/v0/nodes?limit=10000&{alive}")["data"]["result"]["result"]
         status = self._get("/api/cluster_status")["data"]["clusterStatus"] or {}
         usage = (status.get("loadMetricsReport") or {}).get("usageByNode") or {}
         found = []
         for node in listed:
-            if node["state"] != "ALIVE":
-                continue
             total, used = node["resources_total"], usage.get(node["node_id"])
             said: dict[str, Any] = {"node": node["node_ip"], "head": node["is_head_node"]}
             for name, key in (("CPU", "cpus"), ("GPU", "gpus")):

@@ -14,7 +14,7 @@ from sweeps.parts import Budget
 from sweeps.shared import Shared
 from sweeps.study import Study
 
-AGAIN = (*lost.SHOWN, "patch")  # roles whose runs are free again; on finalists the winner may hang by now
+AGAIN = lost.SHOWN  # roles whose runs are free again; on finalists the winner may hang by now
 
 
 def join(

@@ -59,7 +59,8 @@ def again(folder: Path, known: Iterable[Entry], forget: Callable[[Place], None])
             roles.add("finalist")
         searched = [one for one in group if one.role == "search"]
         ended = [one for one in searched if one.ended]
-        if ended and all(one.kind == "error" for one in ended):
+        trains = any(one.epochs for one in searched if not one.ended)
+        if ended and not trains and all(one.kind == "error" for one in ended):
             forget(place)
             for one in sorted(searched, key=lambda one: one.ended):  # while one that ended is there, it is known
                 _remove(folder / one.id)

@@ -68,15 +68,15 @@ def _known(study: Study, folder: Path) -> dict[str, Any] | None:
                 f"{folder} holds trials and no study.json: rename the study, or delete that folder to begin anew"
             )
         return None
-    facts = json.loads(path.read_text())
-    if facts["hash"] != reading.digest(study):
+    known = reading.facts(folder)
+    if known["hash"] != reading.digest(study):
         if not trials:
             return None
         raise RequestError(
             f"{folder} holds records of another version of study {study.name!r}: "
             "rename the study in its file, or delete that folder to begin anew"
         )
-    return facts
+    return known
 
 
 def _begin(study: Study, folder: Path, command: str | None, store: Any) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def _decided(cells: dict[str, Any]) -> list[Any]:
 def mark(folder: Path, facts: dict[str, Any], state: str) -> None:
     """Write `study.json` with a new state."""
     facts["state"] = state
-    record.write_text(folder / "study.json", json.dumps(facts, indent=1, sort_keys=True))
+    record.write_text(folder / "study.json", json.dumps(facts, indent=1, sort_keys=True), durable=True)
 
 
 def places(study: Study) -> list[lost.Place]:

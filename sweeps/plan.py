@@ -144,6 +144,11 @@ def first_pruning_step(study: Study, label: str) -> int:
     return math.ceil(max([study.train.warmup, *shares]) * study.tuning.epochs) + 1
 
 
+def trains(trial: Trial) -> bool:
+    """Whether a network is trained: neither that as initialised nor an ensemble of others is."""
+    return trial.epochs > 0 and not trial.patches
+
+
 def _base(study: Study, backbone: str, label: str) -> Trial:
     """A confirmation trial of the untuned loss; the other trials change what differs."""
     train, loss = study.train, study.loss(label)

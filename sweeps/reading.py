@@ -168,3 +168,17 @@ def _where(key: Key, lines: dict[Key, int], file: str, inside: Key = ()) -> str:
             if place in lines:
                 return f"study file {file}, line {lines[place]}, key {_dotted((*place, *key[n:]))!r}"
     return f"study file {file}, line 1, key {_dotted(key)!r}"
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    """What `study.json` says of a study that was begun.
+
+    Raises:
+        RequestError: it was spoiled.
+    """
+    try:
+        return json.loads((folder / "study.json").read_text())
+    except ValueError as error:
+        raise RequestError(
+            f"{folder / 'study.json'} cannot be read ({error}): put it back, or rename the study in its file"
+        ) from error

@@ -158,6 +158,8 @@ class Shared:
         row = self._rows.get(key(trial))
         if row is None or row.state in UNFINISHED:
             return None
+        if row.state == "void":  # of a search that was lost as a whole, which another driver has opened again
+            row = row._replace(state="failed", kind="error")
         metrics = {} if row.figure is None else {self._objective: row.figure}
         events = [Progress(n, n, {}, row.seconds * n / row.epochs) for n in range(1, row.epochs + 1)]
         return Record(trial, self._folder / trial.id, row.state, kind=row.kind, metrics=metrics, events=tuple(events))

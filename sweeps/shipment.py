@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.credentials import hidden
+from bench.credentials import STORAGE, hidden
 from bench.errors import RequestError
 from bench.places import VARIABLES
 from sweeps import packing, reading
@@ -118,6 +118,11 @@ def environment(study: Study, runs: str | None, data: str | None) -> dict[str, s
                 f"{name} names a file relative to the job's working directory, which is thrown away: give an absolute path "
                 "(sqlite:////...) or a server's URL"
             )
+    if study.tune and os.environ.get(STORAGE):
+        raise RequestError(
+            f"{STORAGE} is not sent with a job, for Ray shows a job's variables in its logs and dashboard: set it on the "
+            "cluster's nodes instead, and unset it here"
+        )
     if hidden(uri := told.get("MLFLOW_TRACKING_URI", "")) != uri:
         raise RequestError(
             "MLFLOW_TRACKING_URI holds a password, and Ray shows a job's variables in its logs and dashboard: "
@@ -157,6 +162,8 @@ def _locked(folder: Path) -> list[str]:
 def _vanishes(uri: str) -> bool:
     """Whether a store is a file relative to the working directory (or in memory)."""
     scheme, given, rest = uri.partition("://")
+    if uri.startswith("$"):
+        return False  # the nodes' environment says it
     if not given:
         return not uri.startswith(("/", "file:/", "databricks"))
     if scheme.partition("+")[0] == "sqlite":

@@ -68,11 +68,14 @@ class Stop:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Inside, the sweep may be interrupted at any line.
+        """Inside, the sweep may be interrupted at any line. (Not in other threads, which wait as long as they are let.)
 
         Raises:
             KeyboardInterrupt: it is, or was asked to stop before.
         """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         self._waits = True
         try:
             self.check()

@@ -4,7 +4,6 @@ What is left is reckoned from the epochs that were trained: each takes what thos
 as many trials go on at once as do now. Clocks are not asked: an epoch's seconds are measured within its trial.
 """
 
-import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -77,7 +76,14 @@ def stop(study: str | Path) -> locks.Owner:
         raise RequestError(
             f"study {folder.name!r} is run {where}: stop it there, or a job with --address http://HOST:8265"
         )
-    os.kill(owner.pid, signal.SIGTERM)
+    try:
+        os.kill(owner.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        pass  # it has just ended
+    except PermissionError:
+        raise RequestError(
+            f"process {owner.pid}, which runs study {folder.name!r}, is another user's: ask them"
+        ) from None
     until = time.monotonic() + PATIENCE
     while _driven(folder):
         if time.monotonic() > until:
@@ -88,7 +94,9 @@ def stop(study: str | Path) -> locks.Owner:
 
 def _facts(folder: Path) -> tuple[dict[str, Any], str]:
     """What `study.json` says, and the study's state."""
-    facts = json.loads((folder / "study.json").read_text())
+    from sweeps import reading
+
+    facts = reading.facts(folder)
     state = facts["state"]
     if state == "running" and not _driven(folder):
         state = "stopped"  # its driver was killed and could not say so

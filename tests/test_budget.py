@@ -79,13 +79,16 @@ def test_a_larger_budget_makes_no_other_study_and_takes_no_search_up_again_on_wh
 
 
 def test_a_search_on_which_nothing_was_built_goes_on_with_a_larger_budget(tmp_path):
-    cells = {name: {"stopped_early": {"by": "max_hours", "reason": "12 h"}} for name in ("cnn4/softmax", "cnn4/lmcl")}
-    cells["cnn4/center"] = {"stopped_early": {"by": "early_stop", "reason": "hopeless"}}
+    hours, some = {"by": "max_hours", "reason": "12 h"}, {"finished": 2}
+    cells = {name: {"stopped_early": hours, "trials": some} for name in ("cnn4/softmax", "cnn4/lmcl")}
+    cells["cnn4/center"] = {"stopped_early": {"by": "early_stop", "reason": "hopeless"}, "trials": some}
     record.start(Trial(loss="center", role="finalist", stage="tune"), tmp_path)  # not of a search that a budget ended
     assert budget.cuts({"cells": cells}, tmp_path) == {"cnn4/center": Cut("early_stop", "hopeless")}
     record.start(Trial(loss="lmcl", role="finalist", stage="tune"), tmp_path)
     assert set(budget.cuts({"cells": cells}, tmp_path)) == set(cells)
     assert budget.cuts({"cells": {}}, tmp_path) == {}
+    cells["cnn4/softmax"]["trials"] = {"failed": 3}  # nothing of it can be confirmed
+    assert set(budget.cuts({"cells": cells}, tmp_path)) == {"cnn4/lmcl", "cnn4/center"}
 
 
 class Clock:

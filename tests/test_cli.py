@@ -10,7 +10,9 @@ import time
 import numpy as np
 import pytest
 
-from bench import cli, ledger
+from bench import cli, ledger, places, record, single
+from bench.errors import RequestError
+from bench.locks import alone
 
 TINY = ["--dataset", "digits", "--set", "channels=1", "--set", "image_size=16"]
 TINY += ["--set", "backbone_options.widths=[4, 4, 4, 4]", "--set", "embedding_dim=8"]
@@ -252,3 +254,22 @@ def test_the_doctor_looks_at_everything(facebench, monkeypatch):
     found = {finding["subject"]: finding for finding in json.loads(out)}
     assert code == 1 and found["data"]["state"] == "wrong" and "/nowhere" in found["data"]["detail"]
     assert all(found[name]["state"] == "ok" for name in ("python", "torch", "torchvision", "timm", "runs", "cache"))
+
+
+@pytest.mark.parametrize("error", [PermissionError(1, "Operation not permitted"), OSError("odd")])
+def test_an_error_of_the_system_that_names_no_file_is_a_sentence(error, monkeypatch, capsys):
+    def fails(**_):
+        raise error
+
+    monkeypatch.setattr(cli, "app", fails)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+    assert capsys.readouterr().err in ("facebench: Operation not permitted\n", "facebench: OSError: odd\n")
+
+
+def test_two_processes_do_not_train_one_trial():
+    wanted = single.trial({"loss": "softmax", "backbone": "cnn4"}, "digits", {}, [])
+    folder = record.start(wanted, places.study_folder(single.STUDY))
+    with alone(folder), pytest.raises(RequestError, match=f"another process trains trial {wanted.id}"):
+        single.train(wanted)
+    assert not (folder / "events.jsonl").exists()

@@ -12,6 +12,8 @@ SECRET = "hu5h-hu5h"
     "text",
     [
         f"postgresql://user:{SECRET}@host:5432/base",
+        f"postgresql://user:'{SECRET}<\"@host/base",
+        f"https://store/x?token=a,b){SECRET}&user=me",
         f"postgresql+psycopg://user:{SECRET}/with@signs:@host/base",
         f"storage 'postgresql://user:{SECRET}@host' cannot be opened",
         f"https://{SECRET}@host/x",

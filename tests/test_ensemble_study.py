@@ -39,6 +39,7 @@ class TestStudyFile:
             ("pca: 8", "pca: -1", 8, ["'ensemble.scorers.joint_bayesian'", "got -1"]),
             ("layout:", "out:", 8, ["'ensemble.out'", "unknown key; accepted here: layout, counts, scorers"]),
             ("confirm:", "tune: {trials: 2, epochs: 1}\nconfirm:", 7, ["'tune'", "leave out `tune`, or `ensemble`"]),
+            ("confirm:", "storage: sqlite:////x.db\nconfirm:", 7, ["'storage'", "fused by one driver"]),
             ("confirm:", "again: true\nconfirm:", 7, ["'again'", "a study with `ensemble` has none"]),
             ("confirm:", "default_seeds: 2\nconfirm:", 7, ["'default_seeds'", "leave it out"]),
             (

@@ -248,3 +248,9 @@ def test_the_token_of_a_local_cluster_is_nobody_elses(tmp_path, monkeypatch):
 def test_an_address_that_no_head_has_is_refused_at_once(address, says):
     with pytest.raises(RequestError, match=says):
         cluster.connect(address)
+
+
+@pytest.mark.parametrize("address", ["node..x:6379", "host:²", "127.0.0.1:1"])
+def test_an_address_at_which_nobody_can_be_is_a_sentence(address):
+    with pytest.raises(RequestError, match=r"^no Ray cluster answers at"):
+        cluster._knock(address)

@@ -7,6 +7,7 @@ import zipfile
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import fake_trial
 import pytest
@@ -14,7 +15,7 @@ from made_up_sweep import make, no_mlflow  # noqa: F401 (fixture)
 
 import reports
 import sweeps
-from bench import datasets, settings
+from bench import _mlflow_back, datasets, settings
 from bench.checkpoint import Checkpoints
 from bench.errors import RequestError
 from bench.plain import Result
@@ -180,3 +181,13 @@ def test_names_from_data_are_text_in_a_report():
     assert EVIL not in hostile and "&lt;script&gt;alert(" in hostile and "49" not in hostile.split("&{{7*7}}")[0][-5:]
     assert Page(hostile).active == Page(harmless).active
     assert Page(f"<p>{EVIL}").active == {"script": 1, "img": 1, "onerror": 1}, "the parser sees it"
+
+
+@pytest.mark.parametrize("said", ["/home/me", "../../x", "..", "", "a/b"])
+def test_a_tag_of_mlflow_names_no_folder_but_a_trials(said):
+    """Whoever can write to the server can write any tag; what is fetched replaces the folder that it names."""
+    run = SimpleNamespace(info=SimpleNamespace(run_id="r"), data=SimpleNamespace(tags={"facebench.trial": said}))
+    with pytest.raises(RequestError, match="which is no trial's id"):
+        _mlflow_back._id(run)
+    run.data.tags["facebench.trial"] = "093c26d806dcc6e3"
+    assert _mlflow_back._id(run) == "093c26d806dcc6e3"

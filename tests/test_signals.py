@@ -95,3 +95,20 @@ def test_in_another_thread_nothing_is_touched():
     thread.start()
     thread.join()
     assert seen == [(True, None)]
+
+
+def test_a_thread_that_waits_neither_hears_a_wish_to_stop_nor_lets_it_interrupt_the_main_one():
+    with Stop() as stop:
+        stop._asked = True
+
+        def wait():
+            with stop.waiting():
+                heard.append(stop._waits)
+
+        heard: list[bool] = []
+        thread = threading.Thread(target=wait)
+        thread.start()
+        thread.join()
+        assert heard == [False]
+        with pytest.raises(KeyboardInterrupt):
+            stop.check()

@@ -182,6 +182,15 @@ def test_a_driver_on_another_machine_is_not_touched(driver):
     assert driver.poll() is None
 
 
+def test_a_driver_of_another_user_is_named(driver, monkeypatch):
+    def refused(pid, number):
+        raise PermissionError(1, "Operation not permitted")
+
+    with monkeypatch.context() as patch, pytest.raises(RequestError, match=f"process {driver.pid}, .* another user's"):
+        patch.setattr(os, "kill", refused)
+        state.stop("tiny")
+
+
 def test_a_driver_that_does_not_end_is_said_to(driver, monkeypatch):
     monkeypatch.setattr(state, "PATIENCE", 0.3)
     driver.send_signal(signal.SIGSTOP)

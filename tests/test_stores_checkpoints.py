@@ -135,6 +135,7 @@ def test_where_the_checkpoints_and_the_search_lie_makes_no_other_study(tmp_path)
     ("url", "said"),
     [
         ("here", "checkpoints must be a URL or an absolute folder, got 'here'"),
+        ("file://here", "checkpoints must be a URL or an absolute folder, got 'file://here'"),
         ("nosuch://u:hush@b/x", r"checkpoints 'nosuch://\*\*\*@b/x' cannot be opened: Protocol not known: nosuch"),
         ("${NOT_SET_AT_ALL}/x", "names the environment variable NOT_SET_AT_ALL, which is not set"),
     ],
@@ -142,3 +143,24 @@ def test_where_the_checkpoints_and_the_search_lie_makes_no_other_study(tmp_path)
 def test_a_place_that_cannot_be_is_refused(url, said):
     with pytest.raises(RequestError, match=said):
         Elsewhere(url, "study")
+
+
+def test_a_store_without_empty_folders_has_no_checkpoint_yet(monkeypatch):
+    """As object stores are: a folder is there once a file is in it."""
+    monkeypatch.setattr(fsspec.get_filesystem_class("memory"), "makedirs", lambda *_, **__: None)
+    saved = Checkpoints("memory://bucket/nothing/here")
+    assert saved.latest() is None and saved.attempt == 1
+    saved.save({"epoch": 1}, [])
+    assert Checkpoints("memory://bucket/nothing/here").latest()[0] == {"epoch": 1}
+
+
+def test_a_store_that_does_not_answer_is_not_one_without_checkpoints(monkeypatch, tmp_path):
+    Checkpoints(str(tmp_path)).save({"epoch": 1}, [])
+    saved = Checkpoints(str(tmp_path))
+
+    def silent(path, **_):
+        raise TimeoutError("the store")
+
+    monkeypatch.setattr(saved.files, "cat_file", silent)
+    with pytest.raises(TimeoutError):
+        saved.latest()

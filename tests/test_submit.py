@@ -14,6 +14,7 @@ from bench import source
 from bench.errors import RequestError, Unreachable
 from sweeps import jobs, packing, reading, shipment
 from sweeps.jobs import Job
+from sweeps.parts import Tune
 
 STUDY = """
 name: tiny
@@ -268,3 +269,11 @@ def test_the_source_digest_is_of_every_byte_and_of_no_compiled_one(tmp_path, mon
     assert source.digest() == before
     Path(tmp_path / "losses" / "__init__.py").write_text("# another")
     assert source.digest() != before
+
+
+def test_the_databases_of_the_environment_stay_where_they_are(monkeypatch):
+    monkeypatch.setenv("FACEBENCH_RUNS", "/runs")
+    assert shipment.environment(study(storage="${PG}"), None, None)["FACEBENCH_RUNS"] == "/runs"
+    monkeypatch.setenv("FACEBENCH_STORAGE", "postgresql://u:p@h/d")
+    with pytest.raises(RequestError, match="FACEBENCH_STORAGE is not sent with a job"):
+        shipment.environment(study(tune=Tune(trials=1, epochs=1)), None, None)

@@ -276,6 +276,32 @@ def test_ctrl_c_in_the_report_is_no_traceback_and_leaves_the_records(facebench, 
     assert sweeps.status("study")["state"] == "finished"
 
 
+def test_a_search_of_which_a_trial_still_trains_is_not_lost(tmp_path):
+    """One trial ended by an error, another was interrupted in its second epoch: it keeps its checkpoint."""
+    from bench import index
+    from sweeps import lost
+
+    failed, running = (Trial(loss="lmcl", stage="tune", role="search", number=n, epochs=2) for n in range(2))
+    record.finish(record.start(failed, tmp_path), "failed", "gone", kind="error")
+    place = record.start(running, tmp_path)
+    for trained in (False, True):
+        if trained:
+            record.Journal(place).append(Progress(1, 1, {}))
+        forgotten = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lost, "_remove", lambda folder: None)
+            lost.again(tmp_path, index.entries(tmp_path), forgotten.append)
+        assert bool(forgotten) != trained
+
+
+def test_a_study_json_that_was_spoiled_is_a_sentence(done):
+    sweep(make(tune={"trials": 1, "epochs": 1}))
+    (session.places.study_folder("study") / "study.json").write_text("")
+    for ask in (lambda: sweep(make(tune={"trials": 1, "epochs": 1})), lambda: sweeps.status("study")):
+        with pytest.raises(RequestError, match=r"study\.json cannot be read"):
+            ask()
+
+
 def test_a_search_that_is_thrown_away_is_forgotten_by_the_tuner_before_its_records_go(done, monkeypatch):
     """The session that does it dies in between: the next one does it again."""
     from sweeps import lost

@@ -109,7 +109,9 @@ def test_a_search_can_be_forgotten(store):
     assert make(store, "mine").known() == []
 
 
-@pytest.mark.parametrize("url", ["nonsense", "sqlite:////no/such/folder/optuna.db", "oracle+none://host/base"])
+@pytest.mark.parametrize(
+    "url", ["nonsense", "sqlite:////no/such/folder/optuna.db", "oracle+none://host/base", "postgresql://h:port/d"]
+)
 @pytest.mark.parametrize("opened", [tuner.storage, lambda url: Claims(url, "study", print)], ids=["search", "claims"])
 def test_a_database_that_cannot_be_opened_is_answered_in_one_sentence(url, opened):
     with pytest.raises(
