@@ -33,8 +33,9 @@ test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Each of these tests starts processes of its own, and waits for them most of the time; a file's share a server or a cluster.
+SLOW ?= tests
 test-slow: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n 2 --dist loadfile --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n 2 --dist loadfile --durations=10 $(SLOW)
 
 soak: setup
 	$(BIN)/python tests/soak.py
