@@ -54,6 +54,11 @@ Agree = Callable[[str, str], str]
 _ENDED = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
+def as_it_is(run: str, lost: str) -> str:
+    """The parent run of a driver that has its study to itself."""
+    return run
+
+
 class Mirror:
     """The copy of one study's records in an MLflow store. Every call sends only what the store lacks.
 
@@ -66,9 +71,7 @@ class Mirror:
             take and one that is named and lost, or "".
     """
 
-    def __init__(
-        self, study: str, folder: Path, tracking: str, live: bool = True, agree: Agree = lambda run, lost: run
-    ):
+    def __init__(self, study: str, folder: Path, tracking: str, live: bool = True, agree: Agree = as_it_is):
         self._agree = agree
         self.folder = folder
         self.client = client(tracking)

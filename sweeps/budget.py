@@ -87,14 +87,13 @@ class Meter:
         self._live[trial] = self._clock()
 
     def dropped(self, trial: Trial) -> None:
-        """A trial goes on at another driver."""
+        """A trial no longer runs here."""
         if trial in self._live:
             self._occupied += self._clock() - self._live.pop(trial)
 
     def ended(self, cell: Cell, trial: Trial, known: Record | Entry) -> None:
         """A trial ended, now or in an earlier session."""
-        if trial in self._live:
-            self._occupied += self._clock() - self._live.pop(trial)
+        self.dropped(trial)
         if known.epochs:
             epochs, seconds = self._trained.get(cell.name, (0, 0.0))
             self._trained[cell.name] = (epochs + known.epochs, seconds + known.seconds)

@@ -14,8 +14,6 @@ from sweeps.parts import Budget
 from sweeps.shared import Shared
 from sweeps.study import Study
 
-AGAIN = lost.SHOWN  # roles whose runs are free again; on finalists the winner may hang by now
-
 
 def join(
     study: Study,
@@ -96,7 +94,7 @@ def _begun(
 def _free(study: Study, share: Shared) -> None:
     """Runs that an error ended, at whatever driver, may be claimed anew; a search that was lost as a whole goes on."""
     for where, row in share.rows():
-        if row.kind == "error" and where.role in AGAIN:
+        if row.kind == "error" and where.role in lost.SHOWN:  # on finalists the winner may hang by now
             share.claims.remove(where, row)
     for place in [(backbone, label) for backbone in study.backbones for label in study.losses]:
         rows = [(where, row) for where, row in share.rows() if where[:3] == (*place, "search")]

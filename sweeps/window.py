@@ -137,11 +137,6 @@ class Courier:
         return time.monotonic() > self._deadline or (bool(self._state) and self._failures > TRIES)
 
 
-def _as_it_is(run: str, lost: str) -> str:
-    """The run of a driver that has its study to itself."""
-    return run
-
-
 class MlflowWindow(Courier):
     """Shows a study in MLflow while it runs.
 
@@ -152,7 +147,7 @@ class MlflowWindow(Courier):
         agree: see `bench.tracking.Mirror`.
     """
 
-    def __init__(self, study: str, folder: Path, uri: str | None = None, agree: tracking.Agree | None = None):
+    def __init__(self, study: str, folder: Path, uri: str | None = None, agree: tracking.Agree = tracking.as_it_is):
         tracking.prepare()  # here: an import in the thread would race with the sweep's own
         store = uri or tracking.uri()
 
@@ -162,7 +157,7 @@ class MlflowWindow(Courier):
                 f"`facebench sync {study}` sends what is missing"
             )
 
-        super().__init__(lambda: tracking.Mirror(study, folder, store, agree=agree or _as_it_is), trouble)
+        super().__init__(lambda: tracking.Mirror(study, folder, store, agree=agree), trouble)
 
 
 class CopyWindow(Courier):

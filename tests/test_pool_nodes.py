@@ -147,7 +147,9 @@ def test_the_trials_of_a_lost_node_move_and_a_node_that_joins_takes_some(tmp_pat
     )
     pids = {int(line.split()[1]) for lines in executed(tmp_path).values() for line in lines}
     assert pids & set(lost), "nothing ran on the node that was lost"
-    assert (seen["slots"], seen["slots_seen"][-1]) == (4, 5), "slots follow the nodes, whichever change is seen first"
+    assert (seen["slots"], seen["slots_seen"][-1]) == (4, 5) and set(seen["slots_seen"]) <= {4, 2, 7, 5}, (
+        "slots follow the nodes, whichever change is seen first"
+    )
     assert "127.0.0.4" in seen["nodes"], "nothing ran on the node that joined"
     for name, lines in executed(tmp_path).items():  # of each lost attempt at most the epoch that was cut short
         assert sum(worked(lines).values()) <= 6 + len(seen["attempts"].get(name, [])[:-1])
