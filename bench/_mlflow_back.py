@@ -117,7 +117,7 @@ def fetch(study: str, folder: Path, wanted: set[str] | None, patience: float) ->
         study: its name.
         folder: its folder here, in which this driver has records of its own.
         wanted: ids of trials; None: all that have no final record here.
-        patience: seconds to wait for those that MLflow has not whole yet.
+        patience: seconds to wait, after the last one that came, for those that MLflow has not whole yet.
 
     Returns:
         The ids that did not come.
@@ -138,6 +138,7 @@ def fetch(study: str, folder: Path, wanted: set[str] | None, patience: float) ->
                     trial = _id(run)
                     if trial in missing or (wanted is None and not (folder / trial / "record.json").exists()):
                         missing -= {_replace(of, run, folder)}
+                        until = time.monotonic() + patience
                 _scorings(of, parent.info.run_id, folder)
             if not missing or time.monotonic() > until:
                 break

@@ -3,16 +3,19 @@
 import hashlib
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench._mlflow_store import name
+from bench._mlflow_store import FILES, name
 from bench.record import Record
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import Metric, Param, Run, RunTag
 
 STATUS = {"finished": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}
+MOST, NAMED = 1000, 100  # entries of a batch that MLflow takes, and parameters or tags among them
 
 
 @dataclass
@@ -21,6 +24,7 @@ class Shown:
 
     Attributes:
         run: its run.
+        place: where the run's files go.
         sent: the (metric, step) pairs.
         status: the run's.
         described: the trial's parameters are there.
@@ -29,6 +33,7 @@ class Shown:
     """
 
     run: str
+    place: str
     sent: set[tuple[str, int]]
     status: str = "RUNNING"
     described: bool = False
@@ -67,6 +72,52 @@ def missing(known: Record, sent: set[tuple[str, int]]) -> list["Metric"]:
             if math.isfinite(value) and place not in sent:
                 new.setdefault(place, Metric(name(key), value, int(1000 * (begun + seconds)), step))
     return list(new.values())
+
+
+def labels(known: Record) -> dict[str, str]:
+    """The tags that a trial's run is made with, but for its parent's."""
+    trial = known.trial
+    label = f"{trial.backbone} {trial.name} {trial.role} {trial.number} seed {trial.seed}"
+    tags = {"mlflow.runName": label, "facebench.trial": trial.id, "label": trial.name}
+    return tags | {key: str(getattr(trial, key)) for key in ("study", "stage", "role", "backbone", "loss", "seed")}
+
+
+def parameters(known: Record) -> list["Param"]:
+    """The trial itself."""
+    from mlflow.entities import Param
+
+    return [Param(name(key), str(value)[:6000]) for key, value in flat(known.trial.plain()).items()]
+
+
+def facts(known: Record, sent: str) -> list["RunTag"]:
+    """Tags with how it ended and what made its figures; `sent` is its digest."""
+    from mlflow.entities import RunTag
+
+    found = flat({**known.provenance, "cost": known.cost, "state": known.state, "reason": known.reason})
+    found["record"] = sent
+    tags = [RunTag(name(f"facebench.{key}"), str(value)[:5000]) for key, value in found.items()]
+    if commit := known.provenance.get("commit"):
+        tags.append(RunTag("mlflow.source.git.commit", str(commit)))
+    return tags
+
+
+def batches(
+    metrics: list["Metric"], params: list["Param"], tags: list["RunTag"]
+) -> Iterator[tuple[list["Metric"], list["Param"], list["RunTag"]]]:
+    """All of it, in as few parts as MLflow takes."""
+    while metrics or params or tags:
+        room = MOST - len(params[:NAMED]) - len(tags[:NAMED])
+        yield metrics[:room], params[:NAMED], tags[:NAMED]
+        metrics, params, tags = metrics[room:], params[NAMED:], tags[NAMED:]
+
+
+def files(known: Record) -> list[Path]:
+    """What is kept of a trial, as far as it is there."""
+    if known.state not in STATUS:
+        return [known.folder / FILES[0]]
+    # Of a tuning trial no checkpoint is kept: one that is there is about to be removed.
+    checkpoints = [] if known.trial.stage == "tune" else sorted(known.folder.glob("checkpoint-*.pt"))
+    return [path for path in (*(known.folder / file for file in FILES), *checkpoints) if path.exists()]
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

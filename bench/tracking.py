@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING
 
 from bench import ledger, places, record
 from bench._mlflow_back import MARK, fetch, records_from_mlflow
-from bench._mlflow_run import STATUS, Shown, digest, flat, how_far, missing
-from bench._mlflow_store import FILES, KEPT, LEDGER, SHEETS, STUDY, answering, cause, client, name, prepare, runs, uri
+from bench._mlflow_run import STATUS, Shown, batches, digest, facts, files, flat, how_far, labels, missing, parameters
+from bench._mlflow_store import KEPT, LEDGER, SHEETS, STUDY, answering, cause, client, name, prepare, runs, uri
 from bench.drivers import identity
 from bench.errors import RequestError
 from bench.locks import alone
@@ -69,9 +69,21 @@ class Mirror:
         live: whether the study is running; else its state there stays as it is.
         agree: of a study that several drivers share, the parent run that all take, given the one that this driver would
             take and one that is named and lost, or "".
+        alone: whether nobody else makes runs of the study's trials, neither another driver nor a call of an earlier mirror
+            that is still on its way: else one is looked for before it is made.
     """
 
-    def __init__(self, study: str, folder: Path, tracking: str, live: bool = True, agree: Agree = as_it_is):
+    def __init__(
+        self,
+        study: str,
+        folder: Path,
+        tracking: str,
+        live: bool = True,
+        agree: Agree = as_it_is,
+        alone: bool = False,
+    ):
+        self._alone = alone
+        self._tracking = tracking
         self._agree = agree
         self.folder = folder
         self.client = client(tracking)
@@ -91,8 +103,6 @@ class Mirror:
     def send(self, known: Record) -> None:
         """Send what the store lacks of one trial."""
         shown = self._shown.get(known.trial.id) or self._begin(known)
-        if not shown.described:
-            self._describe(shown, known)
         if shown.is_up_to_date(known):
             return
         if shown.whole:
@@ -100,15 +110,22 @@ class Mirror:
             shown.whole = False
             shown.sent = self._present(self.client.get_run(shown.run))
             self.client.set_tag(shown.run, "facebench.whole", "false")
-        if batch := missing(known, shown.sent):
-            for start in range(0, len(batch), 1000):  # MLflow's limit
-                self.client.log_batch(shown.run, metrics=batch[start : start + 1000])
-            shown.sent |= {(metric.key, metric.step) for metric in batch}
-        if known.state in STATUS:
-            self._finish(shown, known)
-        elif self._live and shown.status != "RUNNING":
-            self.client.update_run(shown.run, status="RUNNING")
-            shown.status = "RUNNING"
+        ended, record_ = known.state in STATUS, digest(known)
+        if ended or not shown.described:
+            self._log(shown, files(known))  # before the parameters: they say that trial.json is there
+        figures = missing(known, shown.sent)
+        new = [] if shown.described else parameters(known)
+        for batch in batches(figures, new, facts(known, record_) if ended else []):
+            self.client.log_batch(shown.run, *batch)
+        shown.described = True
+        shown.sent |= {(metric.key, metric.step) for metric in figures}
+        if ended and known.scores:
+            self._log_ledger()
+        self._set_status(shown, STATUS.get(known.state, "RUNNING" if self._live else shown.status))
+        if ended:
+            # The last word: a run without it is completed by the next `send`.
+            self.client.set_tag(shown.run, "facebench.whole", "true")
+            shown.whole, shown.record, shown.sent = True, record_, set()
 
     def close(self, state: str) -> None:
         """Send the study's own files; runs whose trial has not ended become KILLED until it goes on.
@@ -117,13 +134,13 @@ class Mirror:
         """
         open_ = [trial for trial, shown in self._shown.items() if not shown.whole and self._owns(trial)]
         for trial in open_:
-            self._end(self._shown[trial], "KILLED")
+            self._set_status(self._shown[trial], "KILLED")
         wanted = _ENDED.get(state, "KILLED")
         if self._status != wanted:
             self.client.set_terminated(self.parent, wanted)
             self._status = wanted
         for trial in open_:
-            self._log(self._shown[trial], self.folder / trial / "events.jsonl")
+            self._log(self._shown[trial], [self.folder / trial / "events.jsonl"])
         self.client.log_artifact(self.parent, str(self.folder / STUDY))
         self._log_ledger()
         if (self.folder / SHEETS).is_dir():
@@ -151,10 +168,14 @@ class Mirror:
         """Whether the trial is this driver's: of a study in a shared database others write theirs."""
         return not self.facts.get("file", {}).get("storage") or (self.folder / trial / "trial.json").exists()
 
-    def _end(self, shown: Shown, status: str) -> None:
-        if shown.status != status:
+    def _set_status(self, shown: Shown, status: str) -> None:
+        if shown.status == status:
+            return
+        if status == "RUNNING":
+            self.client.update_run(shown.run, status=status)
+        else:
             self.client.set_terminated(shown.run, status)
-            shown.status = status
+        shown.status = status
 
     def _experiment(self, study: str, tracking: str) -> str:
         found = self.client.get_experiment_by_name(study)
@@ -207,39 +228,37 @@ class Mirror:
             sent = set() if whole else self._present(run)
             described = bool(run.data.params)
             self._shown[trial] = Shown(
-                run.info.run_id, sent, run.info.status, described, whole, tags.get("facebench.record", "")
+                run.info.run_id,
+                run.info.artifact_uri,
+                sent,
+                run.info.status,
+                described,
+                whole,
+                tags.get("facebench.record", ""),
             )
             for other in others if self._owns(trial) else ():
                 self.client.delete_run(other.info.run_id)
 
     def _begin(self, known: Record) -> Shown:
         """The trial's run: a new one with its tags, unless it has one by now."""
-        trial = known.trial
-        self._find(f" and tags.`facebench.trial` = '{trial.id}'")
-        if trial.id in self._shown:
-            return self._shown[trial.id]
-        label = f"{trial.backbone} {trial.name} {trial.role} {trial.number} seed {trial.seed}"
-        tags = {"mlflow.parentRunId": self.parent, "mlflow.runName": label, "facebench.trial": trial.id}
-        tags |= {key: str(getattr(trial, key)) for key in ("study", "stage", "role", "backbone", "loss", "seed")}
-        tags["label"] = trial.name
-        shown = Shown(self.client.create_run(self.experiment, tags=tags).info.run_id, set())
-        self._shown[trial.id] = shown
-        return shown
+        trial = known.trial.id
+        if not self._alone:
+            self._find(f" and tags.`facebench.trial` = '{trial}'")
+        if trial not in self._shown:
+            tags = {"mlflow.parentRunId": self.parent, **labels(known)}
+            made = self.client.create_run(self.experiment, tags=tags).info
+            self._shown[trial] = Shown(made.run_id, made.artifact_uri, set())
+        return self._shown[trial]
 
-    def _describe(self, shown: Shown, known: Record) -> None:
-        """The trial itself, as a file and as parameters; these last: they say that it was done."""
-        from mlflow.entities import Param
+    def _log(self, shown: Shown, paths: list[Path]) -> None:
+        """Send files; the driver may remove a checkpoint just now."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        self._log(shown, known.folder / "trial.json")
-        params = [Param(name(key), str(value)[:6000]) for key, value in flat(known.trial.plain()).items()]
-        self.client.log_batch(shown.run, params=params)
-        shown.described = True
-
-    def _log(self, shown: Shown, path: Path) -> None:
-        """Send a file if it is there; the driver may remove a checkpoint just now."""
-        with contextlib.suppress(FileNotFoundError):
-            if path.exists():
-                self.client.log_artifact(shown.run, str(path))
+        # Not by the client: it would look the run up first.
+        place = get_artifact_repository(shown.place, tracking_uri=self._tracking)
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                place.log_artifact(str(path))
 
     def _log_ledger(self) -> None:
         """Every look at a test that this study took."""
@@ -252,29 +271,6 @@ class Mirror:
     def _present(self, run: "Run") -> set[tuple[str, int]]:
         history = (self.client.get_metric_history(run.info.run_id, key) for key in run.data.metrics)
         return {(metric.key, metric.step) for metrics in history for metric in metrics}
-
-    def _finish(self, shown: Shown, known: Record) -> None:
-        """Tags with what made the figures, the files, the state."""
-        from mlflow.entities import RunTag
-
-        sent = digest(known)
-        facts = flat({**known.provenance, "cost": known.cost, "state": known.state, "reason": known.reason})
-        tags = [RunTag(name(f"facebench.{key}"), str(value)[:5000]) for key, value in facts.items()]
-        if commit := known.provenance.get("commit"):
-            tags.append(RunTag("mlflow.source.git.commit", str(commit)))
-        self.client.log_batch(shown.run, tags=tags)
-        # Of a tuning trial no checkpoint is kept: one that is there is about to be removed.
-        checkpoints = [] if known.trial.stage == "tune" else sorted(known.folder.glob("checkpoint-*.pt"))
-        for path in (*(known.folder / file for file in FILES), *checkpoints):
-            self._log(shown, path)
-        if known.scores:
-            self._log_ledger()
-        self.client.set_terminated(shown.run, STATUS[known.state])
-        shown.status = STATUS[known.state]
-        # The last words: a run without them is completed by the next `send`.
-        words = {"facebench.record": sent, "facebench.whole": "true"}
-        self.client.log_batch(shown.run, tags=[RunTag(key, value) for key, value in words.items()])
-        shown.whole, shown.record, shown.sent = True, sent, set()
 
 
 def sync(study: str, tracking: str | None = None) -> int:

@@ -9,6 +9,7 @@ that is then set already); the others are:
 - `create_new_study` finds its name taken; whoever calls it takes the one that is there.
 """
 
+import copy
 import functools
 import sys
 import time
@@ -114,7 +115,8 @@ class Database(Rows):
 
     def _create_new_trial(self, study_id: int, template_trial: Any = None) -> Any:
         self._mark, self._tried = uuid.uuid4().hex, False
-        marked = template_trial or create_trial(state=TrialState.RUNNING, system_attrs={MARK: self._mark})
+        marked = copy.copy(template_trial or create_trial(state=TrialState.RUNNING))
+        marked.system_attrs = {**marked.system_attrs, MARK: self._mark}
         return self.patience(lambda _: super(Database, self)._create_new_trial(study_id, marked))
 
     def _get_prepared_new_trial(self, study_id: int, template_trial: Any, session: Any) -> Any:

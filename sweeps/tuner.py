@@ -1,6 +1,5 @@
-"""The search of one (backbone, loss): an Optuna study that is asked and told. The only place that imports Optuna."""
+"""The search of one (backbone, loss): an Optuna study that is asked and told."""
 
-import contextlib
 import math
 import warnings
 from collections.abc import Callable, Iterable
@@ -12,8 +11,6 @@ from sweeps import samplers
 from sweeps.plan import Space
 
 if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
-
     from sweeps.patience import Database
 
 
@@ -49,14 +46,14 @@ def storage(url: str) -> "Database":
     return found
 
 
-def exists(name: str, storage: "RDBStorage") -> bool:
+def exists(name: str, storage: "Database") -> bool:
     """Whether the database holds the search `name`."""
     import optuna
 
     return name in optuna.get_all_study_names(storage)
 
 
-def forget(name: str, storage: "RDBStorage") -> None:
+def forget(name: str, storage: "Database") -> None:
     """Delete the search `name`."""
     import optuna
 
@@ -71,7 +68,7 @@ class Tuner:
 
     Args:
         name: the Optuna study's name.
-        storage: from `storage(url)`.
+        storage: from `storage(url)`; None: in memory alone.
         space: hyper-parameter -> (`log` or `linear`, low, high).
         seed: any text that the search's randomness follows from.
         sampler: `tpe`, `gp`, `cmaes`, `random`, `qmc` or `grid`.
@@ -84,7 +81,7 @@ class Tuner:
     def __init__(
         self,
         name: str,
-        storage: "RDBStorage",
+        storage: "Database | None",
         space: Space,
         *,
         seed: str,
@@ -95,113 +92,104 @@ class Tuner:
         first_pruning_step: int = 1,
         minimise: bool = False,
     ):
-        import optuna
+        from sweeps.twin import Twin
 
         self._space = space
         self._search = samplers.Search(space, seed, pruner, trials)
         self._make = samplers.SAMPLERS[sampler]
         self._sampler = sampler
         self._first = first_pruning_step
-        self._study = optuna.create_study(
-            study_name=name,
-            storage=storage,
-            load_if_exists=True,
+        self._twin = Twin(
+            name,
+            storage,
             direction="minimize" if minimise else "maximize",
             pruner=samplers.pruner(pruner, first_pruning_step, epochs),
         )
-        self._live: dict[int, Any] = {}
-        self._over: set[int] = set()
 
     def known(self) -> list[Asked]:
         """All trials in the database, by number; those that an interrupted driver left RUNNING are taken up again."""
-        import optuna
-
-        found = []
-        for frozen in self._study.get_trials(deepcopy=False):
-            params = frozen.params
-            if frozen.state is optuna.trial.TrialState.RUNNING:
-                # A crash between ask and the last suggest leaves it without parameters: it is completed now.
-                params = self._take(frozen.number, partial(optuna.trial.Trial, self._study, frozen._trial_id))
-            else:
-                self._over.add(frozen.number)
-            found.append(Asked(frozen.number, dict(params)))
-        return found
+        return [self._taken(number) for number in range(len(self._twin.trials()))]
 
     def ask(self) -> Asked:
         """A new trial."""
-        number = len(self._study.get_trials(deepcopy=False))
-        return Asked(number, self._take(number, self._study.ask))
+        return self._at(len(self._twin.trials()))
 
     def take_up(self, number: int) -> Asked:
-        """Trial `number`, made and completed where it is not: whoever took it up before may have died on the way."""
-        import optuna
-
-        if number == len(self._study.get_trials(deepcopy=False)):
-            params = self._take(number, self._study.ask)
-            if self._live[number].number == number:
-                return Asked(number, params)
-            # A driver that lost its turn was held up in just this call: its trial is as good as one of ours.
-        frozen = self._study.get_trials(deepcopy=False)[number]
-        if frozen.state is not optuna.trial.TrialState.RUNNING:
-            return Asked(number, dict(frozen.params))
-        return Asked(number, self._take(number, partial(optuna.trial.Trial, self._study, frozen._trial_id)))
+        """Trial `number`, made where it is not: whoever took it up before may have died on the way."""
+        self._twin.refresh()
+        return self._at(number)
 
     def params(self, numbers: Iterable[int]) -> list[Asked]:
         """What other drivers asked for; nothing is changed."""
-        trials = self._study.get_trials(deepcopy=False)
+        self._twin.refresh()
+        trials = self._twin.trials()
         return [Asked(number, dict(trials[number].params)) for number in numbers]
 
     def close(self, count: int) -> None:
         """The search is over and has `count` trials: what stands beyond them was made by drivers that lost their turn."""
-        import optuna
-
-        for frozen in self._study.get_trials(deepcopy=False)[count:]:
-            if frozen.state is optuna.trial.TrialState.RUNNING:
-                self.tell(frozen.number, "failed")
+        self._twin.refresh()
+        for number in range(count, len(self._twin.trials())):
+            self.tell(number, "failed")
 
     def exhausted(self) -> bool:
         """Whether a grid's every point was asked for; other samplers never end."""
         if self._sampler != "grid":
             return False
-        return len(self._study.get_trials(deepcopy=False)) >= samplers.side(self._search) ** len(self._space)
+        return len(self._twin.trials()) >= samplers.side(self._search) ** len(self._space)
 
     def report(self, number: int, step: int, figure: float) -> bool:
         """Hear a development figure (step 1, 2, ...); True: prune. A second report at a step changes nothing."""
-        trial = self._live.get(number)
-        if trial is None or not math.isfinite(figure):
+        trial = self._twin.trials()[number]
+        if trial.state.is_finished() or not math.isfinite(figure):
             return False
-        if step not in trial.storage.get_trial(trial._trial_id).intermediate_values:
-            trial.report(figure, step)
-        return step >= self._first and trial.should_prune()
+        self._twin.report(number, step, figure)
+        return step >= self._first and self._twin.prunes(number)
 
     def tell(self, number: int, state: str, figure: float | None = None) -> None:
         """The trial ended `finished` (with its figure), `pruned` or `failed`; telling twice changes nothing."""
-        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
-        if number in self._over:  # of 10,000 known ones Optuna would look each up
+        if number >= len(self._twin.trials()):  # another driver asked for it, and it has ended
+            self._twin.refresh()
+        if self._twin.trials()[number].state.is_finished():
             return
         states = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-        value = figure if state == "finished" else None
-        with contextlib.suppress(UpdateFinishedTrialError):  # another driver was quicker: it told the same
-            self._study.tell(number, value, state=states[state], skip_if_finished=True)
-        self._live.pop(number, None)
-        self._over.add(number)
+        self._twin.tell(number, states[state], figure if state == "finished" else None)
 
-    def _take(self, number: int, trial: Callable[[], Any]) -> dict[str, float]:
-        """The parameters of a trial that is asked for, or taken up again: those that it lacks are drawn."""
+    def _at(self, number: int) -> Asked:
+        """Trial `number`, made where it is not."""
+        if number == len(self._twin.trials()):
+            params = self._draw(number, self._twin.study.ask)
+            if self._twin.enter(number):
+                return Asked(number, params)
+            # A driver that lost its turn was held up in just this call: its trial is as good as one of ours.
+        return self._taken(number)
+
+    def _taken(self, number: int) -> Asked:
+        """A trial that is there; the parameters that it lacks are drawn (an older facebench wrote them one by one)."""
+        import optuna
+
+        trial = self._twin.trials()[number]
+        params = trial.params
+        if not trial.state.is_finished() and not self._space.keys() <= params.keys():
+            params = self._draw(number, partial(optuna.trial.Trial, self._twin.study, number))
+            self._twin.complete(number)
+        return Asked(number, dict(params))
+
+    def _draw(self, number: int, trial: Callable[[], Any]) -> dict[str, float]:
+        """The parameters of a trial."""
         from optuna.exceptions import ExperimentalWarning
 
+        study = self._twin.study
         with warnings.catch_warnings():
             # Optuna says it of the QMC sampler and of pruned trials in CMA-ES; a study asks for them by name.
             warnings.simplefilter("ignore", ExperimentalWarning)
-            self._study.sampler = self._make(self._search, str(number))
-            self._live[number] = found = trial()
-            if not self._space.keys() <= found.params.keys():
-                _ = found.relative_params  # what a sampler draws together, it draws now
+            study.sampler = self._make(self._search, str(number))
+            found = trial()
+            _ = found.relative_params  # what a sampler draws together, it draws now
             params = {}
             for name, (kind, low, high) in self._space.items():
-                # What is drawn alone has a seed of its own: after a crash between two parameters the rest is the same.
-                self._study.sampler = self._make(self._search, f"{number}:{name}")
+                # What is drawn alone has a seed of its own: it does not hang on what was drawn before it.
+                study.sampler = self._make(self._search, f"{number}:{name}")
                 params[name] = found.suggest_float(name, low, high, log=kind == "log")
         return params

@@ -145,9 +145,17 @@ class MlflowWindow(Courier):
         folder: its folder.
         uri: the tracking store; None: `bench.tracking.uri()`.
         agree: see `bench.tracking.Mirror`.
+        alone: whether the study has no other driver.
     """
 
-    def __init__(self, study: str, folder: Path, uri: str | None = None, agree: tracking.Agree = tracking.as_it_is):
+    def __init__(
+        self,
+        study: str,
+        folder: Path,
+        uri: str | None = None,
+        agree: tracking.Agree = tracking.as_it_is,
+        alone: bool = True,
+    ):
         tracking.prepare()  # here: an import in the thread would race with the sweep's own
         store = uri or tracking.uri()
 
@@ -157,7 +165,11 @@ class MlflowWindow(Courier):
                 f"`facebench sync {study}` sends what is missing"
             )
 
-        super().__init__(lambda: tracking.Mirror(study, folder, store, agree=agree), trouble)
+        def make() -> tracking.Mirror:
+            # Once a call has failed, it may be heard at any time.
+            return tracking.Mirror(study, folder, store, agree=agree, alone=alone and not self._trouble)
+
+        super().__init__(make, trouble)
 
 
 class CopyWindow(Courier):

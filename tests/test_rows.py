@@ -1,4 +1,4 @@
-"""Optuna's database read by the row: what is read is what Optuna itself reads."""
+"""Optuna's database by the row: what is read and written is what Optuna itself reads and writes."""
 
 import contextlib
 import datetime
@@ -9,9 +9,12 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
 from optuna.trial import TrialState, create_trial
 
 from sweeps import rows, tuner
+
+TABLES = {name for name in models.BaseModel.metadata.tables if name != "version_info"}
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +96,27 @@ def test_what_is_not_there_is_refused_as_by_optuna(both):
             storage.get_trial(999)
         with pytest.raises(KeyError):
             storage._get_trials(999, None, set(), -1)
+
+
+def test_a_new_trial_is_written_as_optuna_writes_it(tmp_path):
+    space = {"rate": FloatDistribution(0.01, 0.3, log=True), "kind": CategoricalDistribution(("a", "b"))}
+    running = create_trial(
+        state=TrialState.RUNNING,
+        params={"rate": 0.1, "kind": "b"},
+        distributions=space,
+        system_attrs={"mark": {"n": 1}},
+    )
+    waiting = create_trial(state=TrialState.WAITING, system_attrs={"fixed_params": {"rate": 0.1}})
+    ended = create_trial(value=0.5, user_attrs={"why": "x"}, intermediate_values={1: 0.5})
+    tables = []
+    for kind in (RDBStorage, rows.Rows):
+        storage = kind(f"sqlite:///{tmp_path / kind.__name__}.db")
+        there = storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE], "study")
+        for template in (running, waiting, ended, running):
+            storage.create_new_trial(there, template)
+        with storage.engine.connect() as connection:
+            tables.append([connection.exec_driver_sql(f"select * from {table}").all() for table in sorted(TABLES)])
+    assert tables[0] == tables[1] and sum(map(len, tables[0])) == 16
 
 
 def test_a_new_sqlite_file_keeps_a_write_ahead_log(tmp_path):

@@ -92,17 +92,17 @@ def test_a_server_that_is_down_costs_a_warning_and_sync_sends_everything(done, t
 
 @pytest.mark.parametrize("stage", ["tune", "confirm"])
 def test_the_driver_may_remove_checkpoints_while_mlflow_is_written(runs, begun, monkeypatch, stage):
-    from mlflow import MlflowClient
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
-    def log(self, run, path, *rest):
+    def log(self, path, *rest):
         if path.endswith(".pt"):
             tried.append(path)
             Path(path).unlink()
-        return send(self, run, path, *rest)
+        return send(self, path, *rest)
 
     tried = []
-    send = MlflowClient.log_artifact
-    monkeypatch.setattr(MlflowClient, "log_artifact", log)
+    send = LocalArtifactRepository.log_artifact
+    monkeypatch.setattr(LocalArtifactRepository, "log_artifact", log)
     folder = record.start(Trial(study="study", stage=stage), begun)
     (folder / "checkpoint-1.pt").write_bytes(b"a state")
     record.finish(folder, "failed", "of a made-up reason")

@@ -1,7 +1,6 @@
 """Every pruner, on real Optuna studies: no trial ends too soon, and a resumed search prunes alike."""
 
 import pytest
-from optuna.storages import InMemoryStorage
 
 from sweeps import tuner
 from sweeps.tuner import Tuner
@@ -9,12 +8,7 @@ from sweeps.tuner import Tuner
 SPACE = {"learning_rate": ("log", 0.01, 0.3)}
 
 
-@pytest.fixture
-def store():
-    return InMemoryStorage()
-
-
-def make(store, name="study/cnn4/lmcl", **options) -> Tuner:
+def make(store=None, name="study/cnn4/lmcl", **options) -> Tuner:
     return Tuner(name, store, SPACE, **{"seed": "0", "sampler": "random", "trials": 8, "epochs": 4} | options)
 
 
@@ -40,24 +34,22 @@ def worse_than_three(search: Tuner, steps: int) -> list[bool]:
     return [search.report(bad.number, step, 0.1) for step in range(1, steps + 1)]
 
 
-def test_the_median_pruner_prunes_but_never_before_the_first_step_allowed(store):
-    assert worse_than_three(make(store, "soon", first_pruning_step=1), 4)[0]
-    assert worse_than_three(make(store, "late", first_pruning_step=3), 4) == [False, False, True, True]
-    assert worse_than_three(make(store, "none", pruner="none"), 4) == [False] * 4
+def test_the_median_pruner_prunes_but_never_before_the_first_step_allowed():
+    assert worse_than_three(make(None, "soon", first_pruning_step=1), 4)[0]
+    assert worse_than_three(make(None, "late", first_pruning_step=3), 4) == [False, False, True, True]
+    assert worse_than_three(make(None, "none", pruner="none"), 4) == [False] * 4
 
 
-def test_an_error_rate_is_minimised_by_the_pruner_too(store):
-    search = make(store, minimise=True)
+def test_an_error_rate_is_minimised_by_the_pruner_too():
+    search = make(minimise=True)
     assert worse_than_three(search, 3) == [False] * 3  # 0.1 is the better error
 
 
 @pytest.mark.parametrize(("first", "rungs"), [(1, {1, 3, 9, 27}), (2, {2, 6, 18}), (5, {5, 15}), (40, set())])
 @pytest.mark.parametrize("pruner", ["asha", "hyperband"])
-def test_successive_halving_prunes_at_its_rungs_the_first_of_which_is_the_first_step_allowed(
-    store, pruner, first, rungs
-):
+def test_successive_halving_prunes_at_its_rungs_the_first_of_which_is_the_first_step_allowed(pruner, first, rungs):
     """Ever worse trials: each is pruned at the first rung of its bracket; ASHA has one bracket, Hyperband one a rung."""
-    search = make(store, pruner=pruner, epochs=27, first_pruning_step=first)
+    search = make(pruner=pruner, epochs=27, first_pruning_step=first)
     ends = [train(search, 1 / (2 + number), 27) for number in range(24)]
     seen = {step for end in ends for step in end}
     assert seen <= rungs
@@ -68,9 +60,10 @@ def test_successive_halving_prunes_at_its_rungs_the_first_of_which_is_the_first_
         assert len(seen) > 1, "brackets that begin later prune later"
 
 
-def test_of_rising_trials_asha_stops_none_and_of_any_three_it_lets_the_best_go_on(store):
-    assert [train(make(store, "rising", pruner="asha", epochs=9), 1 + n, 9) for n in range(5)] == [[]] * 5
-    search = make(store, "mixed", pruner="asha", epochs=9)
+def test_of_rising_trials_asha_stops_none_and_of_any_three_it_lets_the_best_go_on():
+    search = make(None, "rising", pruner="asha", epochs=9)
+    assert [train(search, 1 + n, 9) for n in range(5)] == [[]] * 5
+    search = make(None, "mixed", pruner="asha", epochs=9)
     assert [train(search, quality, 9) for quality in (0.5, 0.2, 0.9, 0.4, 0.95)] == [[], [1], [], [1], []]
 
 
