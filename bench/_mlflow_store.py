@@ -22,6 +22,10 @@ KEPT = "facebench.kept"  # marks a parent run whose maker had MLflow's answer
 FILES = ("trial.json", "events.jsonl", "record.json", "curves.json", "raw.npz")
 
 
+class Failed(Exception):
+    """What another process said of an error in it."""
+
+
 def uri() -> str:
     """The tracking store: `$MLFLOW_TRACKING_URI`, else `runs/mlflow.db`."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{places.runs() / 'mlflow.db'}"
@@ -102,5 +106,7 @@ def answering(store: str) -> Iterator[None]:
 
 def cause(error: Exception) -> str:
     """An error in one line, without the secrets of a URL in it."""
+    if isinstance(error, Failed):
+        return str(error)
     text = hidden(str(error)).strip().splitlines()
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

@@ -13,17 +13,17 @@ on with stays and the others are deleted; a status that came late is set right a
 Names: MLflow takes letters, digits, `_ - . space : /` in a name; any other character becomes `_` there (`lmcl+center` as a
 tag's value stays as it is). Figures that are not finite stay in the record alone.
 
-`_mlflow_store` opens a store, `_mlflow_run` knows what a run shows, `_mlflow_back` reads records from it; nothing else imports
-MLflow.
+`_mlflow_store` opens a store, `_mlflow_run` knows what a run shows, `_mlflow_back` reads records from it, `_mlflow_apart` has a
+mirror in another process; nothing else imports MLflow.
 """
 
 import contextlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import ledger, places, record
+from bench._mlflow_apart import Agree, Apart
 from bench._mlflow_back import MARK, fetch, records_from_mlflow
 from bench._mlflow_run import STATUS, Shown, batches, digest, facts, files, flat, how_far, labels, missing, parameters
 from bench._mlflow_store import KEPT, LEDGER, SHEETS, STUDY, answering, cause, client, name, prepare, runs, uri
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MARK",
+    "Agree",
+    "Apart",
     "Mirror",
     "cause",
     "client",
@@ -48,8 +50,6 @@ __all__ = [
     "sync",
     "uri",
 ]
-
-Agree = Callable[[str, str], str]
 
 _ENDED = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 

@@ -83,7 +83,7 @@ def sweep(
             Cell(asked, *at, _tuner(asked, *at, store), cuts.get("/".join(at)), share) for at in opening.places(asked)
         ]
         stop.check()
-        mlflow = MlflowWindow(asked.name, folder, agree=share.agree, alone=share.alone)
+        mlflow = MlflowWindow(asked.name, folder, agree=share.agree, alone=share.alone, apart=address != "inline")
         window: Window = Both(mlflow, CopyWindow(elsewhere, folder)) if elsewhere else mlflow
         shown = board(asked, cells, stream)
         share.speak(shown.say, stop.waiting)

@@ -1,4 +1,4 @@
-"""What a running sweep shows of its records: MLflow is written by a thread of its own, so that no trial waits for it.
+"""What a running sweep shows of its records: MLflow is written by a thread or a process of its own; no trial waits.
 
 Copies of final records elsewhere (`bench.elsewhere`) are made in the same way.
 
@@ -146,6 +146,7 @@ class MlflowWindow(Courier):
         uri: the tracking store; None: `bench.tracking.uri()`.
         agree: see `bench.tracking.Mirror`.
         alone: whether the study has no other driver.
+        apart: whether MLflow is written by a process of its own; else in this one's thread.
     """
 
     def __init__(
@@ -155,9 +156,18 @@ class MlflowWindow(Courier):
         uri: str | None = None,
         agree: tracking.Agree = tracking.as_it_is,
         alone: bool = True,
+        apart: bool = False,
     ):
-        tracking.prepare()  # here: an import in the thread would race with the sweep's own
         store = uri or tracking.uri()
+        self._apart = tracking.Apart(study, folder, store, agree) if apart else None
+        if not apart:
+            tracking.prepare()  # here: an import in the thread would race with the sweep's own
+
+        def make() -> Mirror:
+            first = alone and not self._trouble  # once a call has failed, it may be heard at any time
+            if self._apart:
+                return self._apart.open(first)
+            return tracking.Mirror(study, folder, store, agree=agree, alone=first)
 
         def trouble(cause: str) -> str:
             return (
@@ -165,11 +175,13 @@ class MlflowWindow(Courier):
                 f"`facebench sync {study}` sends what is missing"
             )
 
-        def make() -> tracking.Mirror:
-            # Once a call has failed, it may be heard at any time.
-            return tracking.Mirror(study, folder, store, agree=agree, alone=alone and not self._trouble)
-
         super().__init__(make, trouble)
+
+    def wait(self) -> str:
+        said = super().wait()
+        if self._apart:
+            self._apart.stop()
+        return said
 
 
 class CopyWindow(Courier):

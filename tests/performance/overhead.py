@@ -86,7 +86,7 @@ def ours(pool: RayPool, count: int, name: str, *, stores: bool) -> float:
         facts = opening._begin(study, folder, "overhead", store)
         search = session._tuner(study, "cnn4", "lmcl", store)
         cells = [Cell(study, "cnn4", "lmcl", search)]
-        window = MlflowWindow(name, folder) if stores else NoWindow()
+        window = MlflowWindow(name, folder, apart=True) if stores else NoWindow()
         driver = Driver(study, folder, cells, pool, window, Board(study, cells, io.StringIO()))
         begun = time.perf_counter()
         opening.save(driver, facts, "running")
@@ -215,7 +215,7 @@ def parts() -> Iterator[dict[str, float]]:
         ("study.json", opening, "save"),
         ("pool: submit", RayPool, "submit"),
         ("pool: wait for an event", RayPool, "next"),
-        ("MLflow: log (its thread)", tracking.Mirror, "send"),
+        ("MLflow: log (its process)", tracking.Apart, "send"),
         ("MLflow: wait at the end", MlflowWindow, "close"),
     ]
     spent: dict[str, float] = defaultdict(float)

@@ -1,0 +1,126 @@
+"""A study's mirror in a process of its own: MLflow's client is Python, and would take most of the event loop's time.
+
+The two talk in lines of JSON, one request at a time, by the child's standard input and output:
+
+    {"open": {...}}       `tracking.Mirror` is made, anew if there is one
+    {"send": folder}      Mirror.send
+    {"close": state}      Mirror.close
+    {"agreed": run}       the answer to {"agree": [mine, lost]}, which the child asks while it is opened
+
+and the child answers {"done": true} or {"failed": "the cause in a line"}. It hears no signal of the terminal or of a job that
+is stopped: it ends when its input does, whatever became of its parent.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from bench._mlflow_store import Failed, cause
+from bench.record import Record
+
+Agree = Callable[[str, str], str]
+
+
+class Apart:
+    """Stands for a `bench.tracking.Mirror` (see there for the arguments) that lives in another process.
+
+    Raises:
+        Failed: in every method, the mirror failed or its process is gone; after another `open` it may work.
+    """
+
+    def __init__(self, study: str, folder: Path, tracking: str, agree: Agree):
+        self._facts = {"study": study, "folder": str(folder), "tracking": tracking}
+        self._agree = agree
+        self._child: subprocess.Popen[str] | None = None
+
+    def open(self, alone: bool) -> "Apart":
+        """Make the mirror, anew if there is one."""
+        if self._child is None or self._child.poll() is not None:
+            self.stop()
+            # Where the parent finds its packages: in a cluster's job they came with it. No file of the current folder.
+            place = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+            self._child = subprocess.Popen(
+                [sys.executable, "-P", "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=os.environ | {"PYTHONPATH": place},
+                start_new_session=True,
+            )
+        self._ask("open", {**self._facts, "alone": alone})
+        return self
+
+    def send(self, known: Record) -> None:
+        self._ask("send", str(known.folder))
+
+    def close(self, state: str) -> None:
+        self._ask("close", state)
+
+    def stop(self) -> None:
+        """End the process, in the middle of what it does."""
+        if self._child:
+            self._child.kill()
+            with suppress(OSError), self._child:  # what was written to it, and not read, is lost
+                pass
+
+    def _ask(self, kind: str, what: Any) -> None:
+        assert self._child and self._child.stdin and self._child.stdout
+        try:
+            _say(self._child.stdin, kind, what)
+            while line := self._child.stdout.readline():
+                ((said, answer),) = json.loads(line).items()
+                if said == "done":
+                    return
+                if said == "failed":
+                    raise Failed(answer)
+                _say(self._child.stdin, "agreed", self._agree(*answer))
+        except (OSError, ValueError):  # its end of the pipe is gone, or ours
+            pass
+        raise Failed("the process that writes it is gone")
+
+
+def _say(to: IO[str], kind: str, what: Any) -> None:
+    to.write(json.dumps({kind: what}) + "\n")
+    to.flush()
+
+
+def main() -> None:
+    """The child."""
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints is no answer
+    from bench import record, tracking
+
+    mirror: tracking.Mirror | None = None
+
+    def agree(mine: str, lost: str) -> str:
+        _say(out, "agree", [mine, lost])
+        return json.loads(sys.stdin.readline())["agreed"]
+
+    def do(kind: str, what: Any) -> None:
+        nonlocal mirror
+        if kind == "open":
+            mirror = None  # what it knew may be wrong now
+            mirror = tracking.Mirror(**what | {"folder": Path(what["folder"])}, agree=agree)
+        elif mirror is None:
+            raise Failed("no mirror is open")
+        elif kind == "send":
+            mirror.send(record.read(Path(what)))
+        else:
+            mirror.close(what)
+
+    while line := sys.stdin.readline():
+        try:
+            do(*json.loads(line).popitem())
+        except Exception as error:  # whatever it is: the parent decides
+            _say(out, "failed", cause(error))
+        else:
+            _say(out, "done", True)
+
+
+if __name__ == "__main__":
+    main()
