@@ -28,7 +28,8 @@ from bench.credentials import hidden
 from bench.errors import ProcessLost, RequestError, StudyIncomplete, TrialFailed, Unreachable
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
-CONTINUE = ("demo", "ensemble", "sweep", "train")  # commands that go on where they were stopped
+SWEEPS = ("demo", "ensemble", "sweep")
+CONTINUE = (*SWEEPS, "train")  # commands that go on where they were stopped
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -210,6 +211,10 @@ def main() -> None:
     if code == INTERRUPTED:
         goes_on = sys.argv[1] in CONTINUE
         _say("stopped; the same command continues where it stood" if goes_on else "stopped", code)
+        if sys.argv[1] in SWEEPS:
+            from sweeps import signals
+
+            signals.leave()
     sys.exit(code or 0)
 
 

@@ -99,6 +99,7 @@ def drive(
         time.time = lambda: right() + 3600 * clock
     signal.signal(signal.SIGINT, signal.default_int_handler)  # it may have been ignored in who started this
     import sweeps
+    from sweeps import signals
     from sweeps.study import Study
 
     if address != "inline":
@@ -112,7 +113,7 @@ def drive(
     try:
         sweeps.sweep(Study.model_validate(study), address=address, slots=slots, run=run, command="facebench sweep x")
     except KeyboardInterrupt:
-        sys.exit(130)
+        signals.leave()
 
 
 def _die_at(moment: str) -> None:

@@ -20,9 +20,10 @@ MOMENTS = (
     "bench.record:write_text before 1",  # before study.json
     "bench.record:write_text after 1",
     "optuna.storages:RDBStorage.create_new_study after 1",
-    "optuna.storages._cached_storage:_CachedStorage.create_new_trial before 1",
-    "optuna.storages._cached_storage:_CachedStorage.create_new_trial after 1",  # asked, without parameters
-    "optuna.trial:Trial.suggest_float before 2",  # with the first of two
+    "optuna.trial:Trial.suggest_float before 2",  # with the first of two parameters
+    "sweeps.twin:Twin.enter before 1",  # asked, in memory alone
+    "sweeps.twin:Twin.enter after 1",
+    "optuna.storages:RDBStorage.set_trial_intermediate_value after 1",
     "bench.record:start before 1",  # asked, nothing on disk
     "bench.checkpoint:Checkpoints.save after 1",  # trained, not heard
     "bench.record:Journal.append after 1",  # written, not told to the tuner
