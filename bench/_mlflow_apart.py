@@ -36,24 +36,28 @@ class Apart:
     def __init__(self, study: str, folder: Path, tracking: str, agree: Agree):
         self._facts = {"study": study, "folder": str(folder), "tracking": tracking}
         self._agree = agree
-        self._child: subprocess.Popen[str] | None = None
+
+        self._start()  # now: its imports take seconds
 
     def open(self, alone: bool) -> "Apart":
         """Make the mirror, anew if there is one."""
-        if self._child is None or self._child.poll() is not None:
+        if self._child.poll() is not None:
             self.stop()
-            # Where the parent finds its packages: in a cluster's job they came with it. No file of the current folder.
-            place = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-            self._child = subprocess.Popen(
-                [sys.executable, "-P", "-m", __name__],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env=os.environ | {"PYTHONPATH": place},
-                start_new_session=True,
-            )
+            self._start()
         self._ask("open", {**self._facts, "alone": alone})
         return self
+
+    def _start(self) -> None:
+        # Where the parent finds its packages: in a cluster's job they came with it. No file of the current folder.
+        place = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+        self._child: subprocess.Popen[str] = subprocess.Popen(
+            [sys.executable, "-P", "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": place},
+            start_new_session=True,
+        )
 
     def send(self, known: Record) -> None:
         self._ask("send", str(known.folder))
@@ -63,13 +67,12 @@ class Apart:
 
     def stop(self) -> None:
         """End the process, in the middle of what it does."""
-        if self._child:
-            self._child.kill()
-            with suppress(OSError), self._child:  # what was written to it, and not read, is lost
-                pass
+        self._child.kill()
+        with suppress(OSError), self._child:  # what was written to it, and not read, is lost
+            pass
 
     def _ask(self, kind: str, what: Any) -> None:
-        assert self._child and self._child.stdin and self._child.stdout
+        assert self._child.stdin and self._child.stdout
         try:
             _say(self._child.stdin, kind, what)
             while line := self._child.stdout.readline():

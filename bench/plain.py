@@ -134,6 +134,9 @@ class Trial:
         made["patches"] = tuple(tuple(patch) for patch in values.get("patches", ()))
         return cls(**made)
 
+    def __hash__(self) -> int:
+        return hash(self.id)  # which is made once: the fields are many, and a sweep looks trials up at every event
+
     @cached_property
     def id(self) -> str:
         """16 hex digits of the hash of the canonical JSON.

@@ -138,8 +138,9 @@ def finish(folder: Path, state: str, reason: str = "", result: Result | None = N
             write_text(folder / "curves.json", json.dumps(curves), durable=True)
         if result.raw:
             _write_arrays(folder / "raw.npz", result.raw)
-    write_text(folder / "record.json", json.dumps(body, indent=1, sort_keys=True), durable=True)
-    return read(folder)
+    text = json.dumps(body, indent=1, sort_keys=True)
+    write_text(folder / "record.json", text, durable=True)
+    return _final(folder, json.loads(text))  # as whoever reads it finds it
 
 
 def _write_arrays(path: Path, arrays: dict[str, Any]) -> None:
@@ -155,12 +156,21 @@ def _write_arrays(path: Path, arrays: dict[str, Any]) -> None:
 
 def read(folder: Path) -> Record:
     """The record in one trial's folder."""
-    trial = Trial.from_plain(json.loads((folder / "trial.json").read_bytes()))
-    seen = tuple(events(folder))
     try:
         body = json.loads((folder / "record.json").read_bytes())
     except FileNotFoundError:
+        trial, seen = _begun(folder)
         return Record(trial, folder, "running" if seen else "waiting", events=seen)
+    return _final(folder, body)
+
+
+def _begun(folder: Path) -> tuple[Trial, tuple[Progress, ...]]:
+    return Trial.from_plain(json.loads((folder / "trial.json").read_bytes())), tuple(events(folder))
+
+
+def _final(folder: Path, body: dict[str, Any]) -> Record:
+    """The record with this text in its record.json."""
+    trial, seen = _begun(folder)
     body.pop("version")
     if body["state"] == "failed":
         body.setdefault("kind", "diverged")  # records of before there were kinds

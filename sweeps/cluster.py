@@ -94,17 +94,31 @@ def stream(body: Callable[..., Iterator[Any]], arguments: tuple[Any, ...], wante
     variables = {name: os.environ[name] for name in VARIABLES if name in os.environ}
     if not wanted.gpus:
         variables["CUDA_VISIBLE_DEVICES"] = ""  # Ray hides no GPU from a task that asked for none
-    asked: dict[str, Any] = {"num_cpus": wanted.cpus, "num_gpus": wanted.gpus, "resources": wanted.custom}
-    if wanted.memory:
-        asked["memory"] = int(wanted.memory * _GIB)
-    task = _remote(body).options(
+    custom = tuple(sorted((wanted.custom or {}).items()))
+    task = _task(body, wanted.cpus, wanted.gpus, wanted.memory, custom, tuple(variables.items()))
+    return task.remote(*arguments)
+
+
+@cache
+def _task(
+    body: Callable[..., Iterator[Any]],
+    cpus: float,
+    gpus: float,
+    memory: float | None,
+    custom: tuple[tuple[str, float], ...],
+    variables: tuple[tuple[str, str], ...],
+) -> Any:
+    """Made once: it takes as long as to start a trial."""
+    asked: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "resources": dict(custom)}
+    if memory:
+        asked["memory"] = int(memory * _GIB)
+    return _remote(body).options(
         num_returns="streaming",
         _generator_backpressure_num_objects=1,
         max_retries=0,
-        runtime_env={"env_vars": variables},
+        runtime_env={"env_vars": dict(variables)},
         **asked,
     )
-    return task.remote(*arguments)
 
 
 @cache

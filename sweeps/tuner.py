@@ -99,6 +99,8 @@ class Tuner:
         self._make = samplers.SAMPLERS[sampler]
         self._sampler = sampler
         self._first = first_pruning_step
+        # The last step ends a trial anyway; only where there are rungs does it matter to others that it was asked.
+        self._last = epochs + (pruner in ("asha", "hyperband"))
         self._twin = Twin(
             name,
             storage,
@@ -143,7 +145,7 @@ class Tuner:
         if trial.state.is_finished() or not math.isfinite(figure):
             return False
         self._twin.report(number, step, figure)
-        return step >= self._first and self._twin.prunes(number)
+        return self._first <= step < self._last and self._twin.prunes(number)
 
     def tell(self, number: int, state: str, figure: float | None = None) -> None:
         """The trial ended `finished` (with its figure), `pruned` or `failed`; telling twice changes nothing."""
@@ -186,10 +188,11 @@ class Tuner:
             warnings.simplefilter("ignore", ExperimentalWarning)
             study.sampler = self._make(self._search, str(number))
             found = trial()
-            _ = found.relative_params  # what a sampler draws together, it draws now
+            together = found.relative_params
             params = {}
             for name, (kind, low, high) in self._space.items():
-                # What is drawn alone has a seed of its own: it does not hang on what was drawn before it.
-                study.sampler = self._make(self._search, f"{number}:{name}")
+                if name not in together:
+                    # What is drawn alone has a seed of its own: it does not hang on what was drawn before it.
+                    study.sampler = self._make(self._search, f"{number}:{name}")
                 params[name] = found.suggest_float(name, low, high, log=kind == "log")
         return params

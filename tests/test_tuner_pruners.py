@@ -36,7 +36,7 @@ def worse_than_three(search: Tuner, steps: int) -> list[bool]:
 
 def test_the_median_pruner_prunes_but_never_before_the_first_step_allowed():
     assert worse_than_three(make(None, "soon", first_pruning_step=1), 4)[0]
-    assert worse_than_three(make(None, "late", first_pruning_step=3), 4) == [False, False, True, True]
+    assert worse_than_three(make(None, "late", first_pruning_step=3, epochs=5), 4) == [False, False, True, True]
     assert worse_than_three(make(None, "none", pruner="none"), 4) == [False] * 4
 
 

@@ -88,6 +88,8 @@ def ours(pool: RayPool, count: int, name: str, *, stores: bool) -> float:
         cells = [Cell(study, "cnn4", "lmcl", search)]
         window = MlflowWindow(name, folder, apart=True) if stores else NoWindow()
         driver = Driver(study, folder, cells, pool, window, Board(study, cells, io.StringIO()))
+        while stores and window._mirror is None:  # MLflow's import, once a sweep: `tune` has it behind it too
+            time.sleep(0.05)
         begun = time.perf_counter()
         opening.save(driver, facts, "running")
         for _ in driver.run():
