@@ -1,5 +1,6 @@
-"""`facebench compare`: two given networks, on the terminal."""
+"""`facebench compare` and `facebench plan`: statistics on the terminal."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -54,8 +55,21 @@ def compare(
         raise typer.Exit(WORSE)
 
 
-def _plain(one: Any) -> dict[str, Any]:
-    from dataclasses import asdict
+def plan(
+    study: Annotated[str, typer.Argument(help="the study's name: a pilot, say, of 3 seeds")],
+    effect: Annotated[float, typer.Option(help="the true difference to be found, 0.01 for one percentage point")],
+    metric: Annotated[str | None, typer.Option(help="PROTOCOL/FIGURE; else the study's own")] = None,
+    power: Annotated[float, typer.Option(help="the probability with which it is to be found")] = 0.8,
+    as_json: JsonOption = False,
+) -> None:
+    """How many seeds and test identities a study needs to find a difference, by what its runs varied, and their cost."""
+    import reports
+    from bench import places, show
 
+    found = reports.plan(places.existing_study(study), effect, metric, power)
+    print_json(asdict(found)) if as_json else show.plan(found)
+
+
+def _plain(one: Any) -> dict[str, Any]:
     verdicts = [asdict(line) | {"verdict": line.verdict} for line in one.lines]
     return asdict(one) | {"lines": verdicts}

@@ -40,6 +40,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.command()(_cli_reports.compare)
+app.command()(_cli_reports.plan)
 
 OverlapOption = Annotated[bool, typer.Option("--allow-overlap", help="score although training and test share people")]
 AddressOption = Annotated[str, typer.Option(help="local (starts Ray), inline (no Ray), or a Ray cluster's address")]
@@ -130,8 +131,9 @@ def report(
 ) -> None:
     """Write report.html, leaderboard.md and leaderboard.csv of a study from its records."""
     import reports
+    from bench import places
 
-    folder = _study_folder(study, must_exist=not from_mlflow)
+    folder = places.study_folder(study) if from_mlflow else places.existing_study(study)
     if from_mlflow:
         from bench import tracking
 
@@ -146,9 +148,9 @@ for _command in (_cli_cluster.submit, _cli_cluster.status, _cli_cluster.stop):
 @app.command()
 def sync(study: Annotated[str, typer.Argument(help="the study's name")]) -> None:
     """Send to MLflow what it lacks of a study's records (after its server was down, say)."""
-    from bench import tracking
+    from bench import places, tracking
 
-    _study_folder(study)
+    places.existing_study(study)
     sent = tracking.sync(study)
     typer.echo(f"{study}: {sent} trials sent to {hidden(tracking.uri())}")
 
@@ -254,13 +256,3 @@ def _names(what: str) -> list[str]:
     if what not in rooms:
         raise RequestError(f"list takes {', '.join(rooms)} or studies, got {what!r}")
     return import_module(rooms[what]).names()
-
-
-def _study_folder(study: str, must_exist: bool = True) -> Path:
-    from bench import places
-
-    folder = places.study_folder(study)
-    if must_exist and not folder.is_dir():
-        known = sorted(p.parent.name for p in places.runs().glob("*/study.json"))
-        raise RequestError(f"no study {study!r} in {places.runs()}; there is: {', '.join(known) or 'none yet'}")
-    return folder

@@ -18,6 +18,19 @@ def study_folder(study: str) -> Path:
     return runs() / study
 
 
+def existing_study(study: str) -> Path:
+    """The folder of a study that was run here.
+
+    Raises:
+        RequestError: there is none.
+    """
+    folder = study_folder(study)
+    if not folder.is_dir():
+        known = sorted(path.parent.name for path in runs().glob("*/study.json"))
+        raise RequestError(f"no study {study!r} in {runs()}; there is: {', '.join(known) or 'none yet'}")
+    return folder
+
+
 def cache() -> Path:
     """The folder of the decoded-image cache: `$FACEBENCH_CACHE`, else the user's cache folder."""
     if explicit := os.environ.get("FACEBENCH_CACHE"):

@@ -80,6 +80,71 @@ def comparison(found: Any) -> None:
     )
 
 
+def plan(found: Any) -> None:
+    """Print what a study needs to find an effect (`reports.plan`), in percent points."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)
+    console.print(
+        f"{found.study}, {found.metric}: to find a true difference of {100 * found.effect:.2f} points with probability "
+        f"{found.power:g} (two-way t, p < .05, not corrected for the number of comparisons)",
+        markup=False,
+        highlight=False,
+    )
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "seeds now", "finds now, points", "seeds needed", "at worst", "further runs", "training"):
+        table.add_column(column, justify="left" if not column else "right", no_wrap=True)
+    for need in found.comparisons:
+        costs = [_or_none(need.runs), _time(need.seconds)]
+        finds = f"{100 * need.detectable:.2f}"
+        table.add_row(
+            f"{need.a} - {need.b}", str(need.seeds), finds, _or_none(need.needed), _or_none(need.at_worst), *costs
+        )
+    console.print(table)
+    for need in found.comparisons:
+        times = [f"{_times(times)} with {seeds} seeds" for seeds, times in need.identities.items()]
+        console.print(f"{need.a} - {need.b}: test identities: {', '.join(times)}", markup=False, highlight=False)
+    for sentence in found.refused:
+        console.print(f"not compared: {sentence}", markup=False, highlight=False)
+    console.print(_together(found), markup=False, highlight=False)
+    console.print(
+        "By the spreads that this study saw. At worst: where the spread over seeds is at the upper end of what so few seeds "
+        "leave open (one chance in five is beyond it).",
+        style="dim",
+    )
+
+
+def _together(found: Any) -> str:
+    if found.seeds is None:
+        return "together: no number of seeds serves every comparison; the test needs more identities"
+    if not found.runs:
+        return f"together: the seeds that are there serve every comparison ({found.seeds} would)"
+    return f"together: `confirm: {{seeds: {found.seeds}}}`, {found.runs} further runs, {_time(found.seconds)} one after another"
+
+
+def _or_none(number: int | None) -> str:
+    return "none does" if number is None else f"{number:,}"
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
+def _times(times: float | None) -> str:
+    return "no number of them" if times is None else "as many as now" if times <= 1 else f"{times:.1f} times as many"
+
+
 def findings(found: list) -> None:
     """Print what the doctor found."""
     from rich.console import Console

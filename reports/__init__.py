@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from reports._frame import curve_frame as curve_frame
     from reports._frame import frame as frame
     from reports._given import comparisons as comparisons
+    from reports._plan import plan as plan
     from reports._sections import known as known
     from reports._sections import names as names
     from reports._study import Study as Study
@@ -25,6 +26,7 @@ _HOME = {
     "frame": "_frame",
     "curve_frame": "_frame",
     "comparisons": "_given",
+    "plan": "_plan",
     "names": "_sections",
     "known": "_sections",
     "read": "_study",

@@ -76,6 +76,7 @@ def test_evaluate_works_where_torch_timm_ray_mlflow_and_optuna_are_missing(tmp_p
     assert "heldout/auc" in done.stdout and "heldout/group_a/tar_at_far_1e-2" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_trial_runs_where_ray_mlflow_and_optuna_are_missing(tmp_path):
     """`facebench train` and `evaluate` on a machine that has torch and timm alone."""
     hide = "import sys\nfor m in ('ray', 'mlflow', 'optuna'): sys.modules[m] = None\n"

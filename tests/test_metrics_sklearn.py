@@ -58,6 +58,7 @@ def test_small_cases(scores, same):
     agree(np.array(scores, float), np.array(same))
 
 
+@pytest.mark.slow
 @needs_data
 def test_lfw_view_2():
     protocol = protocols.create("lfw", root=DATA, pairs="protocols/lfw_pairs.txt", images=LFW[:1])

@@ -67,6 +67,7 @@ def _ask(folder, queue):
     queue.put((source.reads, int(array.sum())))
 
 
+@pytest.mark.slow
 def test_of_two_processes_one_builds(tmp_path):
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()

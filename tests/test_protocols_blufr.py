@@ -159,6 +159,7 @@ def test_the_tail_of_any_stream_is_the_end_of_its_sorted_list(chunks, keep):
 # --- all of LFW ---
 
 
+@pytest.mark.slow
 @needs_data
 def test_all_of_lfw_in_trials_of_the_papers_size():
     protocol = protocols.create("lfw_blufr", root=DATA, images=LFW, lists="generated", trials=2)

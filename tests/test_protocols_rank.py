@@ -216,6 +216,7 @@ def test_lfw_one_gallery_image_a_person():
     assert real(count="images").score(pixels(protocol.images)).metrics["lfw-rank_images/rank10"] == ranks[9]
 
 
+@pytest.mark.slow
 @needs_data
 def test_lfw_all_images_as_gallery_in_the_convention_of_its_source():
     protocol = real(full=True, count="images")

@@ -84,6 +84,7 @@ def protocol_images_per_probe_person(protocol):
     return [int(count) for name, count in table if name in probe_people]
 
 
+@pytest.mark.slow
 def test_uncapped_megaface_of_lfw_is_one_mans_figure_and_marked():
     protocol = protocols.create("megaface", root=DATA, images=LFW, max_images=1_000)
     answer = protocol.score(noisy(protocol, width=16))

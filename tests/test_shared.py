@@ -36,6 +36,7 @@ def test_three_drivers_run_the_trials_of_one(study, drivers, tmp_path):
     assert all(drivers.records(name) for name in names), "each had a share of the work"
 
 
+@pytest.mark.slow
 def test_a_search_with_history_keeps_its_budget(study, drivers, tmp_path):
     for name in ("a", "b"):
         drivers.start(name, study())
@@ -117,6 +118,7 @@ def stopping(run, events):
     return dying
 
 
+@pytest.mark.slow
 def test_the_claims_of_a_killed_driver_wait_for_it(study, drivers, tmp_path):
     small = study(tune=RANDOM)
     with pytest.raises(Killed):

@@ -74,6 +74,7 @@ def test_an_interrupted_study_shows_killed_runs_and_goes_on_in_them(runs):
     assert not rows("select 1 from metrics group by run_uuid, key, step having count(*) > 1")
 
 
+@pytest.mark.slow
 def test_a_server_that_is_down_costs_a_warning_and_sync_sends_everything(done, template, tmp_path, monkeypatch):
     direct = contents()
     monkeypatch.setenv("FACEBENCH_RUNS", str(tmp_path))

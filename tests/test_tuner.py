@@ -97,8 +97,9 @@ def test_a_second_report_at_a_step_and_one_that_is_not_finite_change_nothing(sto
     assert trials(store)[0].intermediate_values == {1: 0.5}
 
 
-@pytest.mark.parametrize("pruner", ["asha", "hyperband", "median", "none"])
-@pytest.mark.parametrize("sampler", ["tpe", "cmaes", "grid"])
+@pytest.mark.parametrize(
+    ("sampler", "pruner"), [("tpe", "median"), ("cmaes", "asha"), ("grid", "hyperband"), ("tpe", "none")]
+)
 def test_the_database_holds_what_is_in_memory(store, sampler, pruner):
     """All but the times, and the mark of each ask: so that a search that is read again goes on as it would have gone on."""
     search = make(store, sampler=sampler, pruner=pruner, trials=16, epochs=9)
