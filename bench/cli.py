@@ -129,7 +129,7 @@ def report(
     study: Annotated[str, typer.Argument(help="the study's name")],
     from_mlflow: Annotated[bool, typer.Option("--from-mlflow", help="read the records from the MLflow store")] = False,
 ) -> None:
-    """Write report.html, leaderboard.md and leaderboard.csv of a study from its records."""
+    """Write report.html and leaderboard.md, .csv, .json and .tex of a study from its records."""
     import reports
     from bench import places
 

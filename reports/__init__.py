@@ -1,7 +1,7 @@
 """Records -> leaderboard, figures, statistics, HTML / Markdown / CSV. A report can be redone without a GPU.
 
     import reports
-    reports.write("runs/smoke")             # -> runs/smoke/report/report.html, leaderboard.md, leaderboard.csv
+    reports.write("runs/smoke")             # -> runs/smoke/report/report.html, leaderboard.md, .csv, .json, .tex
     reports.frame("runs/smoke")             # -> a pandas table, a row a trial
 
 One file with a `render(records)` is one section of the report, under the file's name. Nothing heavy is imported before

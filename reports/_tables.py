@@ -1,6 +1,8 @@
-"""The leaderboard as a pandas table (fractions), as CSV and as Markdown (percent)."""
+"""The leaderboard as a pandas table, as CSV and JSON (fractions), as Markdown and LaTeX (percent)."""
 
 import json
+import math
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from reports import _cells, _comparisons, _figures, _rows, _words
@@ -80,37 +82,108 @@ def csv(study: Study) -> str:
     return board(study).to_csv(index=False)
 
 
-def markdown(study: Study) -> str:
-    """A table of each protocol's leading figure, in percent, with the sentences that belong beside it."""
-    from reports.verdict import answer, scope, sensitivity
+def as_json(study: Study) -> str:
+    """The table with the declared comparisons and the sentences of the verdict; figures are fractions, none is null."""
+    from reports import verdict
 
-    leading = [metric for p in _rows.protocols(study) if (metric := _rows.leading_figure(study, p))]
+    metric = _rows.primary(study)
+    lines = (
+        [*_comparisons.against_reference(study, metric), *_comparisons.against_itself(study, metric)] if metric else []
+    )
+    said = [
+        sentence for sentence in (verdict.answer(study), verdict.sensitivity(study), verdict.scope(study)) if sentence
+    ]
+    found = {
+        "study": study.name,
+        "primary": metric,
+        "verdict": said,
+        "comparisons": [_compared(line) for line in lines],
+        "rows": json.loads(board(study).to_json(orient="records", double_precision=15)),
+    }
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+
+
+def _compared(line: _comparisons.Line) -> dict[str, Any]:
+    who = {"loss": line.row.name, "against": line.against.name, "backbone": line.row.backbone}
+    if line.comparison is None:
+        return who | {"refused": line.refused}
+    numbers = asdict(line.comparison)
+    known = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in numbers.items()
+    }
+    return who | known | {"verdict": line.comparison.verdict}
+
+
+@dataclass(frozen=True)
+class Board:
+    """The table of each protocol's leading figure, in percent, as text: its head, its rows, and what marks stand for."""
+
+    head: list[str]
+    rows: list[list[str]]
+    notes: list[str]
+
+
+def leading(study: Study) -> Board:
+    found = [metric for p in _rows.protocols(study) if (metric := _rows.leading_figure(study, p))]
     head = [
         "rank",
         "loss",
         "backbone",
         "seeds",
-        *[f"{_figures.full_title(m)} %" for m in leading],
+        *[f"{_figures.full_title(m)} %" for m in found],
         "tuned hyper-parameters" if study.searched else "hyper-parameters",
     ]
-    ranks = _comparisons.ranks(study, _rows.primary(study)) if leading else {}
+    ranks = _comparisons.ranks(study, _rows.primary(study)) if found else {}
     notes: dict[str, None] = {}
-    lines = [head, ["---:", "---", "---", "---:", *["---:"] * len(leading), "---"]]
+    rows = []
     for row in _rows.rows(study):
         span = ranks.get((row.backbone, row.label)) if row.role == "tuned" else None
-        figures = [_with_marks(_rows.cell(study, row, metric), notes) for metric in leading]
+        figures = [_with_marks(_rows.cell(study, row, metric), notes) for metric in found]
         done = len(row.done("finished")) + len(row.done("failed"))
         settings = (
             _words.settings(_cells.chosen(row)).replace(_words.NARROW, " ") if row.role in ("tuned", "default") else ""
         )
-        lines.append(
+        rows.append(
             [_words.ranks(span) if span else _words.DASH, row.name, row.backbone, str(done), *figures, settings]
         )
+    return Board(head, rows, list(notes))
+
+
+_NOTE = "Mean ± standard deviation over training seeds. Intervals, tests, cost and provenance: report.html."
+
+
+def markdown(study: Study) -> str:
+    """A table of each protocol's leading figure, in percent, with the sentences that belong beside it."""
+    from reports.verdict import answer, scope, sensitivity
+
+    found = leading(study)
+    rule = ["---:", "---", "---", "---:", *["---:"] * (len(found.head) - 5), "---"]
     said = " ".join(sentence for sentence in (answer(study), sensitivity(study), scope(study)) if sentence)
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    note = "Mean ± standard deviation over training seeds. Intervals, tests, cost and provenance: report.html."
-    marks = "".join(f"({number}) Not ranked: {mark}.\n" for number, mark in enumerate(notes, 1))
-    return f"# {study.name}\n\n{said}\n\n{table}\n\n{note}\n" + (f"\n{marks}" if marks else "")
+    table = "\n".join("| " + " | ".join(line) + " |" for line in (found.head, rule, *found.rows))
+    marks = "".join(f"({number}) Not ranked: {mark}.\n" for number, mark in enumerate(found.notes, 1))
+    return f"# {study.name}\n\n{said}\n\n{table}\n\n{_NOTE}\n" + (f"\n{marks}" if marks else "")
+
+
+def tex(study: Study) -> str:
+    """The same table for a paper: a `tabular` of booktabs, with the sentences that belong to it as comments."""
+    from reports.verdict import answer, scope, sensitivity
+
+    found = leading(study)
+    said = [sentence for sentence in (answer(study), sensitivity(study), scope(study), _NOTE) if sentence]
+    said += [f"({number}) Not ranked: {mark}." for number, mark in enumerate(found.notes, 1)]
+    lines = [r"% \usepackage{booktabs}", *[f"% {sentence}" for sentence in said]]
+    lines += [rf"\begin{{tabular}}{{rllr{'r' * (len(found.head) - 5)}l}}", r"\toprule"]
+    lines += [" & ".join(map(_escaped, found.head)) + r" \\", r"\midrule"]
+    lines += [" & ".join(map(_escaped, row)) + r" \\" for row in found.rows]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _escaped(text: str) -> str:
+    """A cell as LaTeX prints it."""
+    plain = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    signs = {"±": r"$\pm$", _words.MINUS: "$-$", _words.DASH: "--", "λ": r"$\lambda$", "\N{NON-BREAKING HYPHEN}": "-"}
+    every = plain | signs | {sign: f"\\{sign}" for sign in "&%$#_{}"}
+    return "".join(every.get(sign, sign) for sign in text)
 
 
 def _with_marks(cell: _rows.Cell, notes: dict[str, None]) -> str:

@@ -1,4 +1,4 @@
-"""A study's folder -> report.html, leaderboard.md and leaderboard.csv."""
+"""A study's folder -> report.html, and leaderboard.md, .csv, .json and .tex."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -32,8 +32,9 @@ def write(study_folder: str | Path, *, sections: Iterable[str] | None = None) ->
         )
     folder = study.folder / "report"
     folder.mkdir(exist_ok=True)
-    write_text(folder / "leaderboard.csv", _tables.csv(study))
-    write_text(folder / "leaderboard.md", _tables.markdown(study))
+    tables = {"csv": _tables.csv, "md": _tables.markdown, "json": _tables.as_json, "tex": _tables.tex}
+    for kind, made in tables.items():
+        write_text(folder / f"leaderboard.{kind}", made(study))
     write_text(folder / "report.html", text)
     return folder / "report.html"
 

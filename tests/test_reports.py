@@ -1,5 +1,6 @@
 """The report as a page and as files: every section on every kind of study, whole, escaped, the same each time."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -16,7 +17,8 @@ from well_formed import assert_well_formed
 import reports
 from bench import record
 from bench.errors import RequestError
-from reports import _plots, _sections, _write
+from reports import _plots, _sections, _tables, _write, verdict
+from reports.statistics import PILOT
 
 OF_EXPERIMENTS = {"features", "angles", "boundaries", "settings", "claims", "published"}  # left out of other studies
 
@@ -83,14 +85,36 @@ def test_the_door_is_light():
         reports.nothing  # noqa: B018
 
 
-def test_write_makes_three_files_that_stay_the_same(copy):
+def test_write_makes_its_files_and_they_stay_the_same(copy):
     first = reports.write(copy)
     assert first == copy / "report" / "report.html"
     names = sorted(path.name for path in first.parent.iterdir())
-    assert names == ["leaderboard.csv", "leaderboard.md", "report.html"]
+    assert names == [*(f"leaderboard.{kind}" for kind in ("csv", "json", "md", "tex")), "report.html"]
     before = {path.name: path.read_bytes() for path in first.parent.iterdir()}
     reports.write(copy)
     assert before == {path.name: path.read_bytes() for path in first.parent.iterdir()}
+
+
+def test_the_table_as_json_has_the_figures_the_comparisons_and_the_sentences(full):
+    found = json.loads(_tables.as_json(full), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    board = _tables.board(full)
+    assert [row["lfw/accuracy"] for row in found["rows"]] == pytest.approx(list(board["lfw/accuracy"]), rel=1e-12)
+    assert found["rows"][-1]["role"] == "chance" and found["rows"][-1]["lfw/accuracy.sd"] is None
+    assert found["verdict"][0] == verdict.answer(full) and found["primary"] == "lfw/accuracy"
+    assert [(one["loss"], one["against"]) for one in found["comparisons"]][-1] == ("softmax again (A/A)", "softmax")
+    assert {one["verdict"] for one in found["comparisons"]} <= {"better", "worse", "tie", PILOT}
+
+
+def test_the_table_for_a_paper_is_latex_whatever_the_names(copy):
+    trial = replace(reports.read(copy).of("tuned")[0].trial, label="50 % & more_{x}~^\\", number=99)
+    record.finish(record.start(trial, copy), "failed", "it was made up")
+    text = _tables.tex(reports.read(copy))
+    rows = [line for line in text.splitlines() if not line.startswith("%")]
+    head = rows[2]
+    assert rows[0].startswith(r"\begin{tabular}{rllr") and rows[-1] == r"\end{tabular}"
+    assert all(row.endswith(r" \\") and row.count(" & ") == head.count(" & ") for row in rows[4:-2])
+    assert r"50 \% \& more\_\{x\}\textasciitilde{}\textasciicircum{}\textbackslash{}" in text
+    assert r" $\pm$ " in text and "±" not in "".join(rows)
 
 
 def test_the_page_is_whole_and_needs_nothing_else(full):

@@ -1,0 +1,145 @@
+"""Section: by how much a figure varies, and with what: training seed, test identities, hyper-parameters, backbone, loss."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from reports import _figures, _rows, _tuning, _words
+from reports import _markup as html
+from reports._sample import Sample
+from reports._study import Study
+
+TITLE = "What a figure varies by"
+ORDER = 22
+_CAPTION = (
+    "Standard deviations, in points. Seed: the same training repeated. Test identities: the standard error of one run that comes "
+    "from the finite set of people it is tested on. Loss and backbone: between the means of the tuned rows, less what the seeds "
+    "put into these means (zero where they explain all of it). Hyper-parameters: between the finished trials of one search, on "
+    "the development figure, which is another figure on other people. Rows with a run that diverged are left out."
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One source: its standard deviation (a fraction), and what it was estimated from."""
+
+    name: str
+    spread: float
+    over: str
+
+
+def render(records: Study) -> Markup:
+    """A table, the largest source first."""
+    metric = _rows.primary(records)
+    found = sorted(parts(records, metric), key=lambda part: -part.spread) if metric else []
+    if not found:
+        return html.paragraph("No row has two seeds with a test figure: what it varies by is not known yet.")
+    places = _words.digits(part.spread for part in found)
+    span = (0.0, found[0].spread)
+    body: list[list[html.Shown]] = [
+        [
+            part.name,
+            html.Item(_words.percent(part.spread, places), part.spread),
+            html.whisker(part.spread, 0.0, part.spread, span),
+            part.over,
+        ]
+        for part in found
+    ]
+    columns = [html.Column("Source", "short"), html.Column("SD, points"), html.Column("", "short")]
+    columns.append(html.Column("Estimated from", "text"))
+    said = html.paragraph(_sentence(records, metric, found))
+    return html.join([said, html.table(columns, [body], caption=f"{_figures.full_title(metric)}. {_CAPTION}")])
+
+
+def parts(study: Study, metric: str) -> list[Part]:
+    """The sources that this study can tell apart."""
+    cells = [
+        (row, _rows.cell(study, row, metric)) for row in _rows.rows(study) if row.role in ("tuned", "default", "again")
+    ]
+    # A run that diverged scores chance: that is a finding of its own, and no spread.
+    samples = [(row, cell.sample) for row, cell in cells if cell.sample and not cell.marks and not cell.diverged]
+    several = [sample for _, sample in samples if sample.seeds > 1]
+    if not several:
+        return []
+    seed = math.sqrt(pooled((float(np.var(s.values, ddof=1)), s.seeds - 1) for s in several))
+    found = [
+        Part(
+            "Training seed",
+            seed,
+            f"{_words.many(len(several), 'row')}, {_words.many(_df(several), 'degree')} of freedom",
+        )
+    ]
+    within = [s.within for s in several if math.isfinite(s.within)]
+    if within:
+        size = several[0].clusters.shape[1]
+        over = f"{size} folds" if several[0].kind == "folds" else f"{size:,} identities, a jackknife"
+        found.append(Part("Test identities", float(np.sqrt(np.mean(np.square(within)))), over))
+    tuned = {(row.backbone, row.label): s for row, s in samples if row.role == "tuned"}
+    found += _between(
+        "Loss", [[s for (net, _), s in tuned.items() if net == one] for one in _order(net for net, _ in tuned)], seed
+    )
+    found += _between(
+        "Backbone",
+        [[s for (_, label), s in tuned.items() if label == one] for one in _order(label for _, label in tuned)],
+        seed,
+    )
+    return found + _searched(study)
+
+
+def pooled(variances: Iterable[tuple[float, int]]) -> float:
+    """The mean of (variance, degrees of freedom), weighted by the latter."""
+    known = [(variance, df) for variance, df in variances if df > 0]
+    return sum(variance * df for variance, df in known) / sum(df for _, df in known)
+
+
+def between(means: Sequence[float], noise: float) -> float:
+    """The variance between levels whose means hold so much variance of noise each, by the method of moments; at least 0."""
+    return max(0.0, float(np.var(means, ddof=1)) - noise)
+
+
+def _between(name: str, groups: Sequence[Sequence[Sample]], seed: float) -> list[Part]:
+    wide = [group for group in groups if len(group) > 1]
+    if not wide:
+        return []
+    variance = pooled(
+        (between([s.mean for s in group], float(np.mean([seed**2 / s.seeds for s in group]))), len(group) - 1)
+        for group in wide
+    )
+    rows = _words.many(sum(map(len, wide)), "tuned row")
+    return [Part(name, math.sqrt(variance), rows + (f" in {len(wide)} groups" if len(wide) > 1 else ""))]
+
+
+def _searched(study: Study) -> list[Part]:
+    found = []
+    for trials in _tuning.searches(study).values():
+        figures = [_tuning.reached(record, study.objective) for record in trials if record.state == "finished"]
+        known = [figure for figure in figures if math.isfinite(figure)]
+        if len(known) > 1:
+            found.append((float(np.var(known, ddof=1)), len(known) - 1))
+    if not found:
+        return []
+    count = sum(df + 1 for _, df in found)
+    over = f"{count} trials of {len(found)} {'search' if len(found) == 1 else 'searches'}, {_figures.full_title(study.objective)}"
+    return [Part("Hyper-parameters", math.sqrt(pooled(found)), over)]
+
+
+def _sentence(study: Study, metric: str, found: Sequence[Part]) -> str:
+    spread = {part.name: part.spread for part in found}
+    noise = math.hypot(spread["Training seed"], spread.get("Test identities", 0.0))
+    said = f"One run of one loss is known to ± {_words.percent(noise)} points (seed and test identities together)"
+    if "Loss" not in spread:
+        return f"{said}."
+    return (
+        f"{said}; the tuned losses differ by {_words.percent(spread['Loss'])} points (standard deviation between them)."
+    )
+
+
+def _order(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _df(samples: Sequence[Sample]) -> int:
+    return sum(sample.seeds - 1 for sample in samples)
