@@ -1,4 +1,4 @@
-"""`facebench compare` and `facebench plan`: statistics on the terminal."""
+"""`facebench report`, and on the terminal `facebench compare` and `plan`."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -15,8 +15,32 @@ from bench._command import (
     protocol_spec,
     use,
 )
+from bench.errors import RequestError
 
 WORSE = 1  # the exit code of --fail-if-worse
+
+
+def report(
+    study: Annotated[str, typer.Argument(help="the study's name")],
+    from_mlflow: Annotated[bool, typer.Option("--from-mlflow", help="read the records from the MLflow store")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="write it again as trials end, while a sweep runs")] = False,
+    every: Annotated[float, typer.Option(min=1, help="seconds between two looks of --watch")] = 10,
+) -> None:
+    """Write report.html and leaderboard.md, .csv, .json and .tex of a study from its records."""
+    import reports
+    from bench import places
+
+    folder = places.study_folder(study) if from_mlflow else places.existing_study(study)
+    if from_mlflow and watch:
+        raise RequestError("--watch looks at the records that a sweep writes here: leave out --from-mlflow")
+    if from_mlflow:
+        from bench import tracking
+
+        tracking.records_from_mlflow(study, None, folder)
+    if watch:
+        reports.watch(folder, every, typer.echo)
+    else:
+        typer.echo(reports.write(folder))
 
 
 def compare(
@@ -73,3 +97,6 @@ def plan(
 def _plain(one: Any) -> dict[str, Any]:
     verdicts = [asdict(line) | {"verdict": line.verdict} for line in one.lines]
     return asdict(one) | {"lines": verdicts}
+
+
+COMMANDS = (report, compare, plan)

@@ -39,8 +39,6 @@ app = typer.Typer(
     help="Which face-recognition loss is better, on this data, at this budget, and is the difference real?",
 )
 app.add_typer(data_app, name="data")
-app.command()(_cli_reports.compare)
-app.command()(_cli_reports.plan)
 
 OverlapOption = Annotated[bool, typer.Option("--allow-overlap", help="score although training and test share people")]
 AddressOption = Annotated[str, typer.Option(help="local (starts Ray), inline (no Ray), or a Ray cluster's address")]
@@ -124,24 +122,7 @@ def evaluate(
     print_json(answer) if as_json else show.scores({protocol: answer})
 
 
-@app.command()
-def report(
-    study: Annotated[str, typer.Argument(help="the study's name")],
-    from_mlflow: Annotated[bool, typer.Option("--from-mlflow", help="read the records from the MLflow store")] = False,
-) -> None:
-    """Write report.html and leaderboard.md, .csv, .json and .tex of a study from its records."""
-    import reports
-    from bench import places
-
-    folder = places.study_folder(study) if from_mlflow else places.existing_study(study)
-    if from_mlflow:
-        from bench import tracking
-
-        tracking.records_from_mlflow(study, None, folder)
-    typer.echo(reports.write(folder))
-
-
-for _command in (_cli_cluster.submit, _cli_cluster.status, _cli_cluster.stop):
+for _command in (*_cli_reports.COMMANDS, _cli_cluster.submit, _cli_cluster.status, _cli_cluster.stop):
     app.command()(_command)
 
 

@@ -57,6 +57,12 @@ def owner(folder: Path) -> Owner | None:
         return None
 
 
+def held(folder: Path) -> bool:
+    """Whether a process holds the folder's lock now."""
+    with (folder / ".lock").open("a") as file:
+        return not _flocked(file)
+
+
 def _flocked(file: TextIO) -> bool:
     import fcntl
 

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from reports._sections import names as names
     from reports._study import Study as Study
     from reports._study import read as read
+    from reports._watch import watch as watch
     from reports._write import write as write
 
 _HOME = {
     "write": "_write",
+    "watch": "_watch",
     "frame": "_frame",
     "curve_frame": "_frame",
     "comparisons": "_given",

@@ -11,11 +11,12 @@ from reports._study import Study, read
 LARGEST = 8_000_000
 
 
-def write(study_folder: str | Path, *, sections: Iterable[str] | None = None) -> Path:
+def write(study_folder: str | Path, *, sections: Iterable[str] | None = None, refresh: float | None = None) -> Path:
     """Write the report of a study into `<study folder>/report/`, each file whole or not at all.
 
     Args:
         sections: names of the sections wanted, in this order; None: all of them.
+        refresh: seconds after which the page loads itself anew; None: it does not.
 
     Returns:
         The path of `report.html`, which needs no network and no other file.
@@ -24,7 +25,7 @@ def write(study_folder: str | Path, *, sections: Iterable[str] | None = None) ->
         RequestError: the folder is no study, a section is unknown, or the page would exceed 8 MB.
     """
     study = read(study_folder)
-    text = page(study, sections=sections)
+    text = page(study, sections=sections, refresh=refresh)
     if (size := len(text.encode())) > LARGEST:
         raise RequestError(
             f"the report would be {size / 1e6:.1f} MB, expected at most {LARGEST / 1e6:.0f} MB: name fewer sections "
@@ -39,7 +40,7 @@ def write(study_folder: str | Path, *, sections: Iterable[str] | None = None) ->
     return folder / "report.html"
 
 
-def page(study: Study, *, sections: Iterable[str] | None = None) -> str:
+def page(study: Study, *, sections: Iterable[str] | None = None, refresh: float | None = None) -> str:
     """The whole page; the same records give the same text.
 
     Raises:
@@ -49,7 +50,7 @@ def page(study: Study, *, sections: Iterable[str] | None = None) -> str:
     found = [{"name": name, "title": _sections.title(name), "html": module.render(study)} for name, module in wanted]
     shown = [section for section in found if section["html"]]  # nothing to say: it is about another kind of study
     template = _markup.environment().get_template("report.html.j2")
-    return template.render(title=study.name, lead=_lead(study), sections=shown)
+    return template.render(title=study.name, lead=_lead(study), sections=shown, refresh=refresh)
 
 
 def _lead(study: Study) -> str:
