@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo test test-slow soak bench check lock clean
+.PHONY: help setup demo test test-slow test-long soak bench check lock clean
 
 help:
 	@echo "make demo    compare softmax, center loss and LMCL on made-up faces; writes runs/demo/report/report.html"
 	@echo "make test    run the tests"
 	@echo "make test-slow  run the tests that start servers and nodes and kill them"
+	@echo "make test-long  run those of them that take minutes each"
 	@echo "make soak    kill a sweep at random moments for ten minutes, count what was lost"
 	@echo "make bench   measure the benchmarks of tests/performance"
 	@echo "make check   linters, types, import rules"
@@ -33,9 +34,12 @@ test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Each of these tests starts processes of its own, and waits for them most of the time; a file's share a server or a cluster.
-SLOW ?= tests
+SLOW := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 test-slow: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n 2 --dist loadfile --durations=10 $(SLOW)
+	$(SLOW) -m "slow and not long"
+
+test-long: setup
+	$(SLOW) -m long
 
 soak: setup
 	$(BIN)/python tests/soak.py

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 LIMITS = {int(signal.SIGINT): 10.0, int(signal.SIGTERM): 2.0}  # seconds; Ray kills a stopped job after about 3
 AGAIN = 2.0  # seconds after a second Ctrl-C
-RESERVE = 0.4  # seconds of a limit that are left for the end of the process itself
+RESERVE = 0.6  # seconds of a limit that are left for the end of the process itself
 STOPPED = 130  # exit code
 
 

@@ -205,6 +205,7 @@ def test_an_exception_in_a_users_own_loss_fails_its_trials_and_no_other(package)
     own_loss_raises("inline")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_on_a_worker_too_the_traceback_is_that_of_the_users_own_code(package):
     package(RAISES)

@@ -7,7 +7,7 @@ import sys
 import pytest
 from ray_nodes import Shape, ray_nodes
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 _LOOK = """
 import json, sys, time, ray

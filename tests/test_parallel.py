@@ -112,6 +112,7 @@ def test_two_processes_give_the_numbers_of_one():
     assert set(children()) <= set(before)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "changes"),
@@ -132,12 +133,14 @@ def test_losses_with_a_state_give_the_numbers_of_one_process(loss, changes):
         assert found[-1].raw[name].shape == array.shape
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_three_processes_give_the_numbers_of_one():
     trial = replace(SMALL, loss="center", optimizer="adamw", learning_rate=1e-3)
     alike(list(run(trial, processes=3)), list(run(trial)))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_nets_of_timm_with_their_own_batch_norm_and_stochastic_depth():
     options = Options(drop_path_rate=0.2, drop_rate=0.1)
@@ -147,6 +150,7 @@ def test_nets_of_timm_with_their_own_batch_norm_and_stochastic_depth():
     alike(list(run(trial, processes=2)), list(run(trial)))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "first", "then"), [({"loss": "center"}, 1, 2), (SHARED, 2, 1), (SHARED, 2, 3)], ids=str

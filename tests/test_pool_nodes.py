@@ -62,6 +62,7 @@ def worked(lines: list[str]) -> Counter:
     return Counter(int(line.split()[0]) for line in lines)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("gpus", "at_once"), [(0.25, 8), (0.34, 4), (0.5, 4), (0.7, 2), (2, 1)])
 def test_as_many_trials_share_the_gpus_as_fit(nodes, tmp_path, gpus, at_once):
     asked = Resources(cpus=0.5, gpus=gpus, processes=1)

@@ -22,6 +22,7 @@ def test_a_postgres_that_was_restarted_has_its_data_and_wants_its_password(postg
     postgres.start()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_an_mlflow_server_hangs_dies_and_comes_back(mlflow_server):
     mlflow_server.pause()

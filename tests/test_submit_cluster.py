@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ray_nodes import Shape, ray_nodes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1800)]
 
 PATIENCE = 500.0  # seconds for anything of a job on a busy machine
 STUDY = """
