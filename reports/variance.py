@@ -16,7 +16,7 @@ TITLE = "What a figure varies by"
 ORDER = 22
 _CAPTION = (
     "Standard deviations, in points. Seed: the same training repeated. Test identities: the standard error of one run that comes "
-    "from the finite set of people it is tested on. Loss and backbone: between the means of the tuned rows, less what the seeds "
+    "from the finite set of people it is tested on. Loss and backbone: between the means of their rows, less what the seeds "
     "put into these means (zero where they explain all of it). Hyper-parameters: between the finished trials of one search, on "
     "the development figure, which is another figure on other people. Rows with a run that diverged are left out."
 )
@@ -108,7 +108,7 @@ def _between(name: str, groups: Sequence[Sequence[Sample]], seed: float) -> list
         (between([s.mean for s in group], float(np.mean([seed**2 / s.seeds for s in group]))), len(group) - 1)
         for group in wide
     )
-    rows = _words.many(sum(map(len, wide)), "tuned row")
+    rows = _words.many(sum(map(len, wide)), "row")
     return [Part(name, math.sqrt(variance), rows + (f" in {len(wide)} groups" if len(wide) > 1 else ""))]
 
 
@@ -132,9 +132,7 @@ def _sentence(study: Study, metric: str, found: Sequence[Part]) -> str:
     said = f"One run of one loss is known to ± {_words.percent(noise)} points (seed and test identities together)"
     if "Loss" not in spread:
         return f"{said}."
-    return (
-        f"{said}; the tuned losses differ by {_words.percent(spread['Loss'])} points (standard deviation between them)."
-    )
+    return f"{said}; the losses differ by {_words.percent(spread['Loss'])} points (standard deviation between them)."
 
 
 def _order(names: Iterable[str]) -> list[str]:

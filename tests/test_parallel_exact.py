@@ -6,7 +6,10 @@ from ranks import ran
 from ranks_fit import CASES, trained
 
 
-@pytest.fixture(scope="module", params=[2, pytest.param(3, marks=[pytest.mark.slow, pytest.mark.long])])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=[pytest.mark.slow, pytest.mark.long])],
+)
 def ranks(request, tmp_path_factory):
     return ran("ranks_fit.py", request.param, tmp_path_factory.mktemp("ranks"))
 

@@ -15,6 +15,7 @@ from sweeps.inline import Inline
 from sweeps.parts import Resources
 from sweeps.work import WorkerLost
 
+pytestmark = pytest.mark.slow
 PATIENCE = 120.0  # seconds that any test waits at most
 
 
@@ -56,7 +57,6 @@ def test_several_trials_stream_the_same_events_as_inline(ray_pool, tmp_path):
     assert hear(ray_pool, trials, tmp_path / "ray") == hear(Inline(run=fake_trial.run), trials, tmp_path / "inline")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "kind", "says"),
     [
@@ -70,7 +70,6 @@ def test_an_exception_arrives_as_what_it_was(ray_pool, tmp_path, data, kind, say
     assert type(last) is kind and says in str(last)
 
 
-@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_goes_on_from_the_checkpoint(ray_pool, tmp_path):
     events = hear(ray_pool, [trial(kill=2)], tmp_path)[0]
     assert isinstance(events[-1], Result)
@@ -82,7 +81,6 @@ def test_a_killed_worker_is_replaced_and_goes_on_from_the_checkpoint(ray_pool, t
     assert first["node"] and last == {"reason": "finished", "node": first["node"], "cpus": 1}
 
 
-@pytest.mark.slow
 def test_a_trial_whose_worker_always_dies_fails(ray_pool, tmp_path):
     last = hear(ray_pool, [trial(kill=99)], tmp_path)[0][-1]
     assert isinstance(last, WorkerLost) and "the worker died 3 times" in str(last)
@@ -102,7 +100,6 @@ def test_a_cancelled_trial_is_gone_and_its_slot_is_free(ray_pool, tmp_path):
     assert (tmp_path / "checkpoint-1.pt").read_text() == written, "the trial runs on"
 
 
-@pytest.mark.slow
 def test_a_trial_stuck_in_c_is_stopped_by_force(ray_pool, tmp_path):
     ray_pool.submit(stuck := trial(stuck=PATIENCE), str(tmp_path))
     time.sleep(2.0)
@@ -140,14 +137,12 @@ def test_out_of_memory_a_trial_is_given_more_once(ray_pool, tmp_path):
     ]
 
 
-@pytest.mark.slow
 def test_out_of_memory_twice_a_trial_fails(ray_pool, tmp_path):
     last = hear(ray_pool, [trial(hungry=2)], tmp_path)[0][-1]
     assert isinstance(last, WorkerLost)
     assert str(last) == "out of memory twice, with cpus 1 and again with 2: Unable to allocate 2.00 GiB"
 
 
-@pytest.mark.slow
 def test_while_a_trial_waits_for_more_than_the_others_none_of_them_is_started(ray_pool, tmp_path):
     ray_pool.submit(long := trial(1, epochs=10**6, nap=0.05), str(tmp_path))
     (tmp_path / "0").mkdir()
@@ -203,14 +198,12 @@ def test_a_trial_that_no_node_can_hold_any_more_says_so_and_does_not_wait_for_ev
     ray_pool.cancel(waiting)
 
 
-@pytest.mark.slow
 def test_a_trial_that_runs_is_heard_although_its_node_is_said_to_be_gone(ray_pool, tmp_path, monkeypatch, empty):
     monkeypatch.setattr(pool, "SILENCE", 5.0)
     events = hear(ray_pool, [trial(epochs=4, nap=0.3)], tmp_path)[0]
     assert isinstance(events[-1], Result) and "attempts" not in events[-1].provenance
 
 
-@pytest.mark.slow
 def test_a_trial_that_falls_silent_when_its_node_is_gone_is_tried_again(ray_pool, tmp_path, monkeypatch):
     nodes = cluster.nodes
 

@@ -43,7 +43,7 @@ def test_the_section_names_the_largest_first_and_says_what_one_run_is_worth(stud
     html = variance.render(study)
     assert_well_formed(html)
     text = html.striptags()
-    assert "One run of one loss is known to ± 0.4" in text and "the tuned losses differ by 1." in text
+    assert "One run of one loss is known to ± 0.4" in text and "the losses differ by 1." in text
     assert text.rindex("Loss") < text.rindex("Test identities")
 
 

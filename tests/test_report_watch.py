@@ -1,16 +1,20 @@
 """The report that is written again while a sweep runs: when a trial has ended, and a last time."""
 
 import threading
+from functools import partial
 
 import pytest
 from made_up_study import make
 
 from bench import locks, record
 from reports import _watch
+from reports._write import write
 
 
 @pytest.fixture
-def study(tmp_path):
+def study(tmp_path, monkeypatch):
+    """Its report has one section: a whole one takes seconds."""
+    monkeypatch.setattr(_watch, "write", partial(write, sections=["failures"]))
     return make(tmp_path, seeds=2)
 
 

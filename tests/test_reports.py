@@ -117,8 +117,12 @@ def test_the_table_for_a_paper_is_latex_whatever_the_names(copy):
     assert r" $\pm$ " in text and "±" not in "".join(rows)
 
 
-def test_the_page_is_whole_and_needs_nothing_else(full):
-    page = _write.page(full)
+@pytest.fixture(scope="module")
+def page(full):
+    return _write.page(full)
+
+
+def test_the_page_is_whole_and_needs_nothing_else(page):
     assert_well_formed(page)
     assert len(page.encode()) < 2_000_000
     loaded = re.findall(r'(?:src|href|xlink:href)="([^"]+)"', page)
@@ -142,8 +146,7 @@ def test_figures_take_the_ink_of_the_page_and_carry_no_date():
     assert all(name.startswith("one-") for name in re.findall(r'\sid="([^"]+)"', svg))
 
 
-def test_a_section_with_nothing_to_say_is_left_out_with_its_link(full):
-    page = _write.page(full)
+def test_a_section_with_nothing_to_say_is_left_out_with_its_link(page):
     assert 'id="verdict"' in page and 'href="#verdict"' in page
     for name in OF_EXPERIMENTS:
         assert f'id="{name}"' not in page and f'href="#{name}"' not in page, name
@@ -164,7 +167,7 @@ def test_what_comes_from_a_study_is_escaped(copy):
 
 
 def test_a_page_over_eight_megabytes_is_refused(copy, monkeypatch):
-    monkeypatch.setattr(_write, "page", lambda study, sections: "x" * 8_000_001)
+    monkeypatch.setattr(_write, "page", lambda study, **options: "x" * 8_000_001)
     with pytest.raises(RequestError, match=r"would be 8.0 MB, expected at most 8 MB.*fewer sections"):
         reports.write(copy)
     assert not (copy / "report").exists()

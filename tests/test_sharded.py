@@ -16,7 +16,10 @@ ASKED = PLAIN | SAMPLED
 BATCHES = [batch(seed=seed) for seed in range(2 * STEPS)]
 
 
-@pytest.fixture(scope="module", params=[2, pytest.param(3, marks=[pytest.mark.slow, pytest.mark.long])])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=[pytest.mark.slow, pytest.mark.long])],
+)
 def ranks(request, tmp_path_factory):
     """What each of 2 or 3 processes found; 7 classes are divided unequally by both."""
     size, folder = request.param, tmp_path_factory.mktemp("ranks")

@@ -15,6 +15,8 @@ from bench import tracking
 from bench._mlflow_store import Failed
 from sweeps.window import MlflowWindow
 
+pytestmark = pytest.mark.slow
+
 
 def alive(pid: int) -> bool:
     """Whether a process runs (one that ended and was not waited for does not)."""
@@ -46,7 +48,6 @@ def test_what_is_sent_is_there_and_a_process_that_is_killed_is_replaced(begun):
     assert shown._apart._child.pid != first and not alive(shown._apart._child.pid)
 
 
-@pytest.mark.slow
 def test_the_parent_run_is_agreed_on_by_question_and_answer(begun):
     asked = []
 
@@ -83,7 +84,6 @@ time.sleep(600)
 """
 
 
-@pytest.mark.slow
 def test_it_ends_when_its_parent_is_killed(begun):
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(begun)], stdout=subprocess.PIPE, text=True)
     child = int(parent.stdout.readline())
