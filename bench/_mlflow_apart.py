@@ -7,8 +7,8 @@ The two talk in lines of JSON, one request at a time, by the child's standard in
     {"close": state}      Mirror.close
     {"agreed": run}       the answer to {"agree": [mine, lost]}, which the child asks while it is opened
 
-and the child answers {"done": true} or {"failed": "the cause in a line"}. It hears no signal of the terminal or of a job that
-is stopped: it ends when its input does, whatever became of its parent.
+and the child (`_mlflow_child`) answers {"done": true} or {"failed": "the cause in a line"}. It hears no signal of the terminal
+or of a job that is stopped: it ends when its input does, whatever became of its parent.
 """
 
 import json
@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from bench._mlflow_store import Failed, cause
+from bench._mlflow_store import Failed
 from bench.record import Record
 
 Agree = Callable[[str, str], str]
@@ -51,7 +51,7 @@ class Apart:
         # Where the parent finds its packages: in a cluster's job they came with it. No file of the current folder.
         place = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
         self._child: subprocess.Popen[str] = subprocess.Popen(
-            [sys.executable, "-P", "-m", __name__],
+            [sys.executable, "-P", "-m", "bench._mlflow_child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -74,56 +74,20 @@ class Apart:
     def _ask(self, kind: str, what: Any) -> None:
         assert self._child.stdin and self._child.stdout
         try:
-            _say(self._child.stdin, kind, what)
+            say(self._child.stdin, kind, what)
             while line := self._child.stdout.readline():
                 ((said, answer),) = json.loads(line).items()
                 if said == "done":
                     return
                 if said == "failed":
                     raise Failed(answer)
-                _say(self._child.stdin, "agreed", self._agree(*answer))
+                say(self._child.stdin, "agreed", self._agree(*answer))
         except (OSError, ValueError):  # its end of the pipe is gone, or ours
             pass
         raise Failed("the process that writes it is gone")
 
 
-def _say(to: IO[str], kind: str, what: Any) -> None:
+def say(to: IO[str], kind: str, what: Any) -> None:
+    """Send a request or an answer."""
     to.write(json.dumps({kind: what}) + "\n")
     to.flush()
-
-
-def main() -> None:
-    """The child."""
-    out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints is no answer
-    from bench import record, tracking
-
-    mirror: tracking.Mirror | None = None
-
-    def agree(mine: str, lost: str) -> str:
-        _say(out, "agree", [mine, lost])
-        return json.loads(sys.stdin.readline())["agreed"]
-
-    def do(kind: str, what: Any) -> None:
-        nonlocal mirror
-        if kind == "open":
-            mirror = None  # what it knew may be wrong now
-            mirror = tracking.Mirror(**what | {"folder": Path(what["folder"])}, agree=agree)
-        elif mirror is None:
-            raise Failed("no mirror is open")
-        elif kind == "send":
-            mirror.send(record.read(Path(what)))
-        else:
-            mirror.close(what)
-
-    while line := sys.stdin.readline():
-        try:
-            do(*json.loads(line).popitem())
-        except Exception as error:  # whatever it is: the parent decides
-            _say(out, "failed", cause(error))
-        else:
-            _say(out, "done", True)
-
-
-if __name__ == "__main__":
-    main()

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
@@ -41,8 +41,12 @@ class ChildTraceback(Exception):
         return f"\n{self.text}"
 
 
+Steps = Callable[[Trial, str | None, Any], Iterator[Progress | Result | None]]  # of a module: it is sent by its name
+
+
 @dataclass(frozen=True)
 class _Task:
+    steps: Steps
     trial: Trial
     folder: str | None
     rank: int
@@ -58,8 +62,8 @@ class _Failure:
     trace: str
 
 
-def run(trial: Trial, folder: str | None, count: int) -> Iterator[Progress | Result]:
-    """The events of a trial that `count` processes train together; see `bench.trial.run`.
+def run(steps: Steps, trial: Trial, folder: str | None, count: int) -> Iterator[Progress | Result]:
+    """The events of a trial that `count` processes train together, each by `steps`; see `bench.trial.run`.
 
     Each computes on as many threads as are set in this process. On CUDA each has a GPU of its own, of those that are
     visible here.
@@ -70,7 +74,7 @@ def run(trial: Trial, folder: str | None, count: int) -> Iterator[Progress | Res
         Exception: what one of them raised, its traceback as the cause.
     """
     _check(trial, count)
-    crew = _Crew(trial, folder, count)
+    crew = _Crew(steps, trial, folder, count)
     try:
         while True:
             event = crew.meet()
@@ -100,7 +104,7 @@ def _check(trial: Trial, count: int) -> None:
 class _Crew:
     """The processes of one trial, seen from their parent. They come to `meet` together, and wait there to `go_on`."""
 
-    def __init__(self, trial: Trial, folder: str | None, count: int):
+    def __init__(self, steps: Steps, trial: Trial, folder: str | None, count: int):
         import torch
 
         self.place = tempfile.mkdtemp(prefix="facebench-")
@@ -109,7 +113,7 @@ class _Crew:
         threads = torch.get_num_threads()
         try:
             for rank in range(count):
-                task = _Task(trial, folder, rank, count, threads, f"{self.place}/store", os.getpid())
+                task = _Task(steps, trial, folder, rank, count, threads, f"{self.place}/store", os.getpid())
                 self._start(task)
         except BaseException:
             self.end()
@@ -223,14 +227,13 @@ def _go_through(task: _Task, meet: Any) -> None:
     import torch
 
     import losses
-    from bench import trial
     from bench.parallel import Parallel
 
     torch.set_num_threads(task.threads)
     if torch.cuda.is_available():
         torch.cuda.set_device(task.rank)
     parallel = Parallel(losses.Group(task.rank, task.size), meet, task.store)
-    for event in trial.steps(task.trial, task.folder, parallel):
+    for event in task.steps(task.trial, task.folder, parallel):
         meet(event if task.rank == 0 else None)
 
 

@@ -48,7 +48,7 @@ def run(trial: Trial, folder: str | None = None, processes: int = 1) -> Iterator
         return
     from bench import processes as crew
 
-    yield from crew.run(trial, folder, processes)
+    yield from crew.run(steps, trial, folder, processes)
 
 
 def steps(trial: Trial, folder: str | None, parallel: Parallel) -> Iterator[Progress | Result | None]:

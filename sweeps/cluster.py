@@ -108,25 +108,19 @@ def _task(
     custom: tuple[tuple[str, float], ...],
     variables: tuple[tuple[str, str], ...],
 ) -> Any:
-    """Made once: it takes as long as to start a trial."""
+    """Made once for what is asked: Ray sends a function to the cluster for each time that it is."""
+    import ray
+
     asked: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "resources": dict(custom)}
     if memory:
         asked["memory"] = int(memory * _GIB)
-    return _remote(body).options(
+    return ray.remote(body).options(
         num_returns="streaming",
         _generator_backpressure_num_objects=1,
         max_retries=0,
         runtime_env={"env_vars": dict(variables)},
         **asked,
     )
-
-
-@cache
-def _remote(body: Callable[..., Iterator[Any]]) -> Any:
-    """Made once: Ray sends a function to the cluster for each time that it is."""
-    import ray
-
-    return ray.remote(body)
 
 
 def cancel(stream: Any, force: bool) -> None:

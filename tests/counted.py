@@ -98,8 +98,7 @@ def drive(
         right = time.time
         time.time = lambda: right() + 3600 * clock
     signal.signal(signal.SIGINT, signal.default_int_handler)  # it may have been ignored in who started this
-    import sweeps
-    from sweeps import signals
+    import sweeps.signals
     from sweeps.study import Study
 
     if address != "inline":
@@ -113,7 +112,7 @@ def drive(
     try:
         sweeps.sweep(Study.model_validate(study), address=address, slots=slots, run=run, command="facebench sweep x")
     except KeyboardInterrupt:
-        signals.leave()
+        sweeps.signals.leave()
 
 
 def _die_at(moment: str) -> None:

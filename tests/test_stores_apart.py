@@ -38,7 +38,7 @@ def test_what_is_sent_is_there_and_a_process_that_is_killed_is_replaced(begun):
     shown.send(trial(begun, 1))
     until(lambda: rows("select count(*) from runs") == [(2,)])
     first = shown._apart._child.pid
-    assert "mlflow" not in Path(f"/proc/{first}/cmdline").read_text().replace("_mlflow_apart", ""), "no store's URL"
+    assert "mlflow" not in Path(f"/proc/{first}/cmdline").read_text().replace("_mlflow_child", ""), "no store's URL"
     os.kill(first, signal.SIGINT)  # as Ctrl-C in the terminal would, were it in the sweep's session
     os.kill(first, signal.SIGKILL)
     shown.send(trial(begun, 2, ended=False))
