@@ -34,12 +34,13 @@ test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Each of these tests starts processes of its own, and waits for them most of the time; a file's share a server or a cluster.
+TESTS ?= tests
 SLOW := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 test-slow: setup
-	$(SLOW) -m "slow and not long"
+	$(SLOW) -m "slow and not long" $(TESTS)
 
 test-long: setup
-	$(SLOW) -m long
+	$(SLOW) -m long $(TESTS)
 
 soak: setup
 	$(BIN)/python tests/soak.py
