@@ -10,13 +10,10 @@ def scores(answers: Mapping[str, Mapping[str, Any]]) -> None:
     """Print the plain scores of protocols (`bench.scoring.plain`) as one table; nothing where nothing was scored."""
     if not answers:
         return
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=140)  # a file or a pipe is as wide as it needs to be
+    console = _console()
     table = Table(box=None, pad_edge=False)
     table.add_column("figure", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
@@ -35,6 +32,14 @@ def scores(answers: Mapping[str, Mapping[str, Any]]) -> None:
         console.print(f"{name}: {counts}{overlap}", style="dim", highlight=False, markup=False)
 
 
+def _console() -> Any:
+    """The terminal; a file or a pipe is as wide as it needs to be."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=140)
+
+
 def _spread(answer: Mapping[str, Any], name: str) -> str:
     """A figure's 95 % interval, or its standard error over identities, where it has one."""
     metrics, clusters = answer["metrics"], answer["clusters"].get(name)
@@ -47,13 +52,10 @@ def _spread(answer: Mapping[str, Any], name: str) -> str:
 
 def comparison(found: Any) -> None:
     """Print two networks on one protocol (`reports.comparisons`), in percent points; the declared figure first."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=140)
+    console = _console()
     for name, who in (("A", found.a), ("B", found.b)):
         console.print(f"{name}: {who}", markup=False, highlight=False)
     table = Table(box=None, pad_edge=False)
@@ -82,12 +84,9 @@ def comparison(found: Any) -> None:
 
 def plan(found: Any) -> None:
     """Print what a study needs to find an effect (`reports.plan`), in percent points."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=140)
+    console = _console()
     console.print(
         f"{found.study}, {found.metric}: to find a true difference of {100 * found.effect:.2f} points with probability "
         f"{found.power:g} (two-way t, p < .05, not corrected for the number of comparisons)",

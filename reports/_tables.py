@@ -90,13 +90,10 @@ def as_json(study: Study) -> str:
     lines = (
         [*_comparisons.against_reference(study, metric), *_comparisons.against_itself(study, metric)] if metric else []
     )
-    said = [
-        sentence for sentence in (verdict.answer(study), verdict.sensitivity(study), verdict.scope(study)) if sentence
-    ]
     found = {
         "study": study.name,
         "primary": metric,
-        "verdict": said,
+        "verdict": verdict.sentences(study),
         "comparisons": [_compared(line) for line in lines],
         "rows": json.loads(board(study).to_json(orient="records", double_precision=15)),
     }
@@ -154,11 +151,11 @@ _NOTE = "Mean ± standard deviation over training seeds. Intervals, tests, cost 
 
 def markdown(study: Study) -> str:
     """A table of each protocol's leading figure, in percent, with the sentences that belong beside it."""
-    from reports.verdict import answer, scope, sensitivity
+    from reports.verdict import sentences
 
     found = leading(study)
     rule = ["---:", "---", "---", "---:", *["---:"] * (len(found.head) - 5), "---"]
-    said = " ".join(sentence for sentence in (answer(study), sensitivity(study), scope(study)) if sentence)
+    said = " ".join(sentences(study))
     table = "\n".join("| " + " | ".join(line) + " |" for line in (found.head, rule, *found.rows))
     marks = "".join(f"({number}) Not ranked: {mark}.\n" for number, mark in enumerate(found.notes, 1))
     return f"# {study.name}\n\n{said}\n\n{table}\n\n{_NOTE}\n" + (f"\n{marks}" if marks else "")
@@ -166,10 +163,10 @@ def markdown(study: Study) -> str:
 
 def tex(study: Study) -> str:
     """The same table for a paper: a `tabular` of booktabs, with the sentences that belong to it as comments."""
-    from reports.verdict import answer, scope, sensitivity
+    from reports.verdict import sentences
 
     found = leading(study)
-    said = [sentence for sentence in (answer(study), sensitivity(study), scope(study), _NOTE) if sentence]
+    said = [*sentences(study), _NOTE]
     said += [f"({number}) Not ranked: {mark}." for number, mark in enumerate(found.notes, 1)]
     lines = [r"% \usepackage{booktabs}", *[f"% {sentence}" for sentence in said]]
     lines += [rf"\begin{{tabular}}{{rllr{'r' * (len(found.head) - 5)}l}}", r"\toprule"]

@@ -21,11 +21,15 @@ _PHRASES = {
 
 def render(records: Study) -> Markup:
     """Who is better and by how much; what the study could have seen; what the answer holds for."""
-    sentences = [answer(records), sensitivity(records), scope(records)]
-    said = html.join(html.paragraph(sentence) for sentence in sentences if sentence)
+    said = html.join(html.paragraph(sentence) for sentence in sentences(records))
     against = caveats(records)
     head = html.paragraph("To be held against this:", kind="alert") if against else Markup("")
     return Markup('<div class="verdict">{}</div>{}{}').format(said, head, html.bullets(against, "alert"))
+
+
+def sentences(study: Study) -> list[str]:
+    """Those of the three that there are."""
+    return [said for said in (answer(study), sensitivity(study), scope(study)) if said]
 
 
 def answer(study: Study) -> str:
