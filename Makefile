@@ -56,7 +56,7 @@ check: setup
 	$(BIN)/lint-imports
 
 lock: setup
-	$(BIN)/uv pip compile pyproject.toml --group dev -o requirements.lock --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --group dev --extra models -o requirements.lock --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header
 
 # runs/ holds results: it is never deleted here.
