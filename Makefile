@@ -34,13 +34,14 @@ test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Each of these tests starts processes of its own, and waits for them most of the time; a file's share a server or a cluster.
-TESTS ?= tests
-SLOW := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+# Those that hold a limit of seconds come last, one by one.
+SLOW := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=10
 test-slow: setup
-	$(SLOW) -m "slow and not long" $(TESTS)
+	$(SLOW) -n 3 --dist loadfile -m "slow and not long and not timed"
+	$(SLOW) -m timed
 
 test-long: setup
-	$(SLOW) -m long $(TESTS)
+	$(SLOW) -n 2 --dist loadfile -m long
 
 soak: setup
 	$(BIN)/python tests/soak.py

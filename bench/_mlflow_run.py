@@ -1,6 +1,5 @@
 """A trial's run in MLflow: what it has, what it lacks."""
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import _mlflow_bundle
 from bench._mlflow_store import FILES, name
 from bench.record import Record
 
@@ -49,7 +49,7 @@ class Shown:
 def digest(known: Record) -> str:
     """Of the final record, as it stands on disk now."""
     path = known.folder / "record.json"
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.exists() else ""
+    return _mlflow_bundle.digest(path.read_bytes()) if path.exists() else ""
 
 
 def how_far(run: "Run") -> tuple[bool, bool, str]:

@@ -22,7 +22,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import ledger, places, record
+from bench import _mlflow_bundle, ledger, places, record
 from bench._mlflow_apart import Agree, Apart
 from bench._mlflow_back import MARK, fetch, records_from_mlflow
 from bench._mlflow_run import STATUS, Shown, batches, digest, facts, files, flat, how_far, labels, missing, parameters
@@ -146,6 +146,9 @@ class Mirror:
         if (self.folder / SHEETS).is_dir():
             self.client.log_artifacts(self.parent, str(self.folder / SHEETS), SHEETS)
         self._set_right()
+        if state == "finished" or not self._live:  # one that is stopped has no time for it
+            ended = {trial: shown.record for trial, shown in self._shown.items() if shown.whole and self._owns(trial)}
+            _mlflow_bundle.send(self.client, self.parent, self.folder, ended)
 
     def _set_right(self) -> None:
         """What a server that hung did late: runs made twice are deleted, runs that it set going again are ended."""

@@ -52,6 +52,11 @@ class Cell:
 
 def rows(study: Study, role: str | None = None) -> list[Row]:
     """All rows that have a trial, tuned ones first, each role ordered by the primary figure, best first."""
+    return [row for row in _all(study) if role in (None, row.role)]
+
+
+@lru_cache(maxsize=64)
+def _all(study: Study) -> tuple[Row, ...]:
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in study.of(*ROLES):
         groups.setdefault((record.trial.role, record.trial.backbone, record.trial.name), []).append(record)
@@ -63,7 +68,7 @@ def rows(study: Study, role: str | None = None) -> list[Row]:
         sign = -1 if _figures.higher_is_better(metric) else 1
         return ROLES.index(row.role), sign * sample.mean if sample else float("inf"), row.backbone, row.label
 
-    return [row for row in sorted(found, key=order) if role in (None, row.role)]
+    return tuple(sorted(found, key=order))
 
 
 def in_order(study: Study, role: str) -> list[Row]:
@@ -89,14 +94,15 @@ def primary(study: Study) -> str:
     return ""
 
 
-def protocols(study: Study) -> list[str]:
+@lru_cache(maxsize=64)
+def protocols(study: Study) -> tuple[str, ...]:
     """The test protocols that were scored, in the study's own order."""
     scored = {name for record in study.of(*ROLES) for name in record.scores}
     named = [p["name"] if isinstance(p, dict) else str(p) for p in study.facts.get("protocols", ())]
-    return list(dict.fromkeys([name for name in named if name in scored] + sorted(scored)))
+    return tuple(dict.fromkeys([name for name in named if name in scored] + sorted(scored)))
 
 
-@lru_cache(maxsize=64)  # asked for every cell of every table, over all records
+@lru_cache(maxsize=64)
 def figures(study: Study, protocol: str) -> tuple[str, ...]:
     """The figures of a protocol, in the order in which it gives them; what says a spread is no figure of its own.
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, overload
 
@@ -66,7 +67,7 @@ class Study(Sequence[Record]):
 
     def of(self, *roles: str) -> list[Record]:
         """The records that play one of these roles."""
-        return [record for record in self.records if record.trial.role in roles]
+        return list(_of(self, roles))
 
     def scorings(self, protocol: str, version: str) -> tuple[int, int]:
         """How often this version of a test protocol was scored: by this study, and by every study in the ledger."""
@@ -76,6 +77,11 @@ class Study(Sequence[Record]):
     def contact_sheets(self) -> list[Path]:
         """The pictures of the data that the sweep left."""
         return sorted((self.folder / "contact_sheets").glob("*.png"))
+
+
+@lru_cache(maxsize=64)  # this and what `_rows` keeps are asked for every cell of every table, over all records
+def _of(study: Study, roles: tuple[str, ...]) -> tuple[Record, ...]:
+    return tuple(record for record in study.records if record.trial.role in roles)
 
 
 def read(folder: str | Path) -> Study:

@@ -27,18 +27,21 @@ UNNAMED = {"verdict": "unknown", "detail": "40 of 200 training identities have n
 OBJECTIVE = "dev/accuracy"
 
 
-def make(runs: Path, *, seeds: int = 3, name: str = "made_up", spread: float = 0.004, broken: bool = True) -> Path:
+def make(
+    runs: Path, *, seeds: int = 3, name: str = "made_up", spread: float = 0.004, broken: bool = True, trials: int = 8
+) -> Path:
     """Write the study `name` below `runs` and return its folder.
 
     Args:
         seeds: confirmed seeds a loss.
         spread: standard deviation over seeds.
         broken: whether one default run diverged (and one tuning trial did).
+        trials: of each loss's search.
     """
     folder = runs / name
     folder.mkdir(parents=True)
     draw = np.random.default_rng(7)
-    winners = {loss: _search(folder, name, loss, draw, broken) for loss in LOSSES}
+    winners = {loss: _search(folder, name, loss, draw, broken, trials) for loss in LOSSES}
     people = {protocol: draw.normal(0, 0.012, 10) for protocol in ("lfw", "ytf")} | {
         "megaface": draw.normal(0, 0.05, 60)
     }
@@ -63,10 +66,10 @@ def make(runs: Path, *, seeds: int = 3, name: str = "made_up", spread: float = 0
     return folder
 
 
-def _search(folder: Path, name: str, loss: str, draw: np.random.Generator, broken: bool) -> Trial:
-    """Eight trials, some pruned, one failed; two finalists. The best trial is the winner."""
+def _search(folder: Path, name: str, loss: str, draw: np.random.Generator, broken: bool, trials: int) -> Trial:
+    """Some trials are pruned, one failed; two finalists. The best trial is the winner."""
     best, best_figure = Trial(), -1.0
-    for number in range(8):
+    for number in range(trials):
         own = {}
         for key, (low, high) in OWN[loss].items():
             log = low > 0 and high / low > 8
@@ -77,7 +80,7 @@ def _search(folder: Path, name: str, loss: str, draw: np.random.Generator, broke
             learning_rate=float(10 ** draw.uniform(-2, -0.5)), weight_decay=float(10 ** draw.uniform(-4.3, -2.3)),
         )  # fmt: skip
         top = LEVELS[loss] - 0.05 * (np.log10(trial.learning_rate) + 1.1) ** 2 + draw.normal(0, 0.004)
-        done = 6 if number < 4 or number == 7 else 3
+        done = 6 if number % 8 < 4 or number % 8 == 7 else 3
         where = _train(folder, trial, top, done, draw)
         if done < 6:
             failed = broken and loss == "lmcl" and number == 5

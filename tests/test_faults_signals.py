@@ -21,7 +21,7 @@ from made_up_tracking import template  # noqa: F401 (a fixture)
 from bench import record
 from sweeps import signals
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timed, pytest.mark.timeout(600)]
 PATIENCE = 240.0
 LIMITS = {signal.SIGTERM: 2.0, signal.SIGINT: 10.0}
 SLOW = counted.STUDY | {"data": {"name": "digits", "nap": 0.4}}
@@ -138,7 +138,6 @@ def test_signals_at_any_moment_of_the_start_are_obeyed_and_harm_nothing(forks, r
     goes_on(forks, runs, counted.STUDY)
 
 
-@pytest.mark.long  # on a machine that does other things too, its own end takes longer than the limit
 @pytest.mark.parametrize("number", LIMITS)
 def test_on_ray_with_a_worker_that_is_stuck_in_c(number, runs):
     """Also how long the interpreter and Ray take to end: a process as the command line's."""
