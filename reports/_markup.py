@@ -27,8 +27,14 @@ class Item:
     html: str
     sort: float | str | None = None
 
+    @property
+    def known(self) -> bool:
+        """Whether there is something to sort by: NaN is nothing."""
+        return isinstance(self.sort, str) or (self.sort is not None and math.isfinite(self.sort))
+
 
 Shown = Item | str  # a table's cell: an Item where it can be sorted by
+LONG = 40  # rows of a table that scrolls by itself, under its own headings
 
 
 @dataclass
@@ -103,10 +109,14 @@ def table(
     foot: Sequence[Sequence[str]] = (),
     sortable: bool = False,
 ) -> Markup:
-    """A table: `bodies` are blocks of rows with a rule between them; sorting by a click stays within a block."""
+    """A table: `bodies` are blocks of rows with a rule between them; a sortable one can be filtered too.
+
+    Sorting by a click stays within a block.
+    """
     cells = [[[c if isinstance(c, Item) else Item(c) for c in row] for row in body] for body in bodies if body]
+    shown = {"columns": columns, "bodies": cells, "caption": caption, "foot": foot, "sortable": sortable}
     template = environment().get_template("table.html.j2")
-    return Markup(template.render(columns=columns, bodies=cells, caption=caption, foot=foot, sortable=sortable))
+    return Markup(template.render(**shown, long=sum(map(len, cells)) > LONG))
 
 
 def figure(picture: Markup, caption: str = "") -> Markup:

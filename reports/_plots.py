@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, told apart by colour-blind readers; its black is the ink, its yellow is too pale for paper.
 # The last four were chosen to stay apart from those and one another under deuteranopia and protanopia.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6A3FC8", "#7A3B1D", "#405560", "#B0B8A0")
+# The same ten on a dark page, in their order: lighter, and further apart for the same readers.
+DARK = ("#58B0FF", "#FB5004", "#20DD6C", "#EA92A6", "#F7DC24", "#79FAFF", "#8252EA", "#A05845", "#5C71A0", "#FAFFD3")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5, 1, 1.5, 1, 1.5)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 INK = "#010203"  # stands for `currentColor` until the SVG is written: Matplotlib knows no such colour
@@ -67,7 +69,7 @@ def style(index: int) -> dict[str, Any]:
     """Colour, dashes and marker of the index-th line: ten colours, and other dashes when they come again."""
     return {
         "color": COLOURS[index % len(COLOURS)],
-        "linestyle": DASHES[(index + index // len(COLOURS)) % len(DASHES)],
+        "linestyle": DASHES[(index + index // len(DASHES)) % len(DASHES)],
         "marker": MARKERS[index % len(MARKERS)],
     }
 
@@ -116,8 +118,15 @@ def svg(figure: "Figure", name: str, description: str) -> Markup:
         "inherit-family", "sans-serif"
     )
     text = text.replace(INK, "currentColor")
+    if "<image" not in text:  # whose colours no style sheet can change, and what is drawn beside it has the same
+        text = re.sub("|".join(COLOURS), _variable, text, flags=re.IGNORECASE)
     label = Markup('<svg role="img" aria-label="{}"').format(description)
     return Markup(text.replace("<svg", str(label), 1))
+
+
+def _variable(found: re.Match[str]) -> str:
+    """A colour as the page's variable, which is another on a dark page; elsewhere (a figure alone) it is itself."""
+    return f"var(--colour-{[colour.lower() for colour in COLOURS].index(found[0].lower())}, {found[0]})"
 
 
 def _id(name: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.errors import RequestError
 from bench.record import write_text
-from reports import _markup, _sections, _tables, _words
+from reports import _markup, _plots, _sections, _tables, _words
 from reports._study import Study, read
 
 LARGEST = 8_000_000
@@ -50,7 +50,7 @@ def page(study: Study, *, sections: Iterable[str] | None = None, refresh: float 
     found = [{"name": name, "title": _sections.title(name), "html": module.render(study)} for name, module in wanted]
     shown = [section for section in found if section["html"]]  # nothing to say: it is about another kind of study
     template = _markup.environment().get_template("report.html.j2")
-    return template.render(title=study.name, lead=_lead(study), sections=shown, refresh=refresh)
+    return template.render(title=study.name, lead=_lead(study), sections=shown, refresh=refresh, dark=_plots.DARK)
 
 
 def _lead(study: Study) -> str:

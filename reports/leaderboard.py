@@ -68,7 +68,7 @@ def _title(study: Study, metric: str, notes: html.Footnotes) -> Markup:
 
 def _rank(row: Row, ranks: dict[tuple[str, str], tuple[int, int]]) -> html.Item:
     span = ranks.get((row.backbone, row.label)) if row.role == "tuned" else None
-    return html.Item(_words.ranks(span), span[0]) if span else html.Item(_words.DASH)
+    return html.Item(_words.ranks(span), span[0] + span[1] / 1000) if span else html.Item(_words.DASH)
 
 
 def _who(row: Row) -> html.Item:
