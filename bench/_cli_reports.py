@@ -25,6 +25,7 @@ def report(
     from_mlflow: Annotated[bool, typer.Option("--from-mlflow", help="read the records from the MLflow store")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="write it again as trials end, while a sweep runs")] = False,
     every: Annotated[float, typer.Option(min=1, help="seconds between two looks of --watch")] = 10,
+    figures: Annotated[bool, typer.Option("--figures", help="its figures too, as .svg and .png for a paper")] = False,
 ) -> None:
     """Write report.html and leaderboard.md, .csv, .json and .tex of a study from its records."""
     import reports
@@ -33,6 +34,10 @@ def report(
     folder = places.study_folder(study) if from_mlflow else places.existing_study(study)
     if from_mlflow and watch:
         raise RequestError("--watch looks at the records that a sweep writes here: leave out --from-mlflow")
+    if figures and watch:
+        raise RequestError(
+            "--figures are of a study that rests: leave out --watch, or ask for them when the sweep has ended"
+        )
     if from_mlflow:
         from bench import tracking
 
@@ -40,7 +45,7 @@ def report(
     if watch:
         reports.watch(folder, every, typer.echo)
     else:
-        typer.echo(reports.write(folder))
+        typer.echo(reports.write(folder, figures=figures))
 
 
 def compare(

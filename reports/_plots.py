@@ -3,6 +3,10 @@
 import io
 import re
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -22,6 +26,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 INK = "#010203"  # stands for `currentColor` until the SVG is written: Matplotlib knows no such colour
 GREY = "#808080"
 DPI = 220  # of what is drawn with `rasterized=True`
+PRINTED = 300  # of a PNG for a paper
+_KEPT: ContextVar[Path | None] = ContextVar("kept", default=None)
 _STYLE: Any = {
     "svg.hashsalt": "facebench",
     "svg.fonttype": "none",
@@ -99,6 +105,16 @@ def log_ticks(axis: "Axis") -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+@contextmanager
+def keeping(folder: Path) -> Iterator[None]:
+    """Figures that are drawn meanwhile are written into a folder too, as `<name>.svg` and `<name>.png`, for papers."""
+    before = _KEPT.set(folder)
+    try:
+        yield
+    finally:
+        _KEPT.reset(before)
+
+
 def svg(figure: "Figure", name: str, description: str) -> Markup:
     """The figure as an inline `<svg>`; `name` keeps its ids apart from other figures', `description` is read aloud."""
     import matplotlib as mpl
@@ -107,6 +123,9 @@ def svg(figure: "Figure", name: str, description: str) -> Markup:
     with mpl.rc_context(_STYLE):
         none = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, dpi=DPI, metadata=none)
+        if folder := _KEPT.get():
+            figure.savefig(folder / f"{_id(name)}.png", dpi=PRINTED, facecolor="white")
+            (folder / f"{_id(name)}.svg").write_text(buffer.getvalue().replace(INK, "#000000"), encoding="utf-8")
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

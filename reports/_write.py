@@ -1,6 +1,8 @@
-"""A study's folder -> report.html, and leaderboard.md, .csv, .json and .tex."""
+"""A study's folder -> report.html, leaderboard.md, .csv, .json and .tex, and the figures for a paper."""
 
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.errors import RequestError
@@ -11,12 +13,19 @@ from reports._study import Study, read
 LARGEST = 8_000_000
 
 
-def write(study_folder: str | Path, *, sections: Iterable[str] | None = None, refresh: float | None = None) -> Path:
+def write(
+    study_folder: str | Path,
+    *,
+    sections: Iterable[str] | None = None,
+    refresh: float | None = None,
+    figures: bool = False,
+) -> Path:
     """Write the report of a study into `<study folder>/report/`, each file whole or not at all.
 
     Args:
         sections: names of the sections wanted, in this order; None: all of them.
         refresh: seconds after which the page loads itself anew; None: it does not.
+        figures: whether its figures are written too, each as `figures/<name>.svg` and `.png`.
 
     Returns:
         The path of `report.html`, which needs no network and no other file.
@@ -25,19 +34,39 @@ def write(study_folder: str | Path, *, sections: Iterable[str] | None = None, re
         RequestError: the folder is no study, a section is unknown, or the page would exceed 8 MB.
     """
     study = read(study_folder)
-    text = page(study, sections=sections, refresh=refresh)
+    folder = study.folder / "report"
+    folder.mkdir(exist_ok=True)
+    if figures:
+        with _kept(folder / "figures"):
+            text = page(study, sections=sections, refresh=refresh)
+    else:
+        text = page(study, sections=sections, refresh=refresh)
     if (size := len(text.encode())) > LARGEST:
         raise RequestError(
             f"the report would be {size / 1e6:.1f} MB, expected at most {LARGEST / 1e6:.0f} MB: name fewer sections "
             f"({', '.join(_sections.names())})"
         )
-    folder = study.folder / "report"
-    folder.mkdir(exist_ok=True)
     tables = {"csv": _tables.csv, "md": _tables.markdown, "json": _tables.as_json, "tex": _tables.tex}
     for kind, made in tables.items():
         write_text(folder / f"leaderboard.{kind}", made(study))
     write_text(folder / "report.html", text)
     return folder / "report.html"
+
+
+@contextmanager
+def _kept(folder: Path) -> Iterator[None]:
+    """The figures that are drawn meanwhile stand in the folder, whole or as it was before."""
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        with _plots.keeping(part):
+            yield
+    except BaseException:
+        shutil.rmtree(part)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
 
 
 def page(study: Study, *, sections: Iterable[str] | None = None, refresh: float | None = None) -> str:
