@@ -1,6 +1,7 @@
 """A study's folder -> report.html, and leaderboard.md, .csv, .json and .tex."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from bench.errors import RequestError
@@ -11,12 +12,19 @@ from reports._study import Study, read
 LARGEST = 8_000_000
 
 
-def write(study_folder: str | Path, *, sections: Iterable[str] | None = None, refresh: float | None = None) -> Path:
+def write(
+    study_folder: str | Path,
+    *,
+    sections: Iterable[str] | None = None,
+    refresh: float | None = None,
+    pictures: bool = True,
+) -> Path:
     """Write the report of a study into `<study folder>/report/`, each file whole or not at all.
 
     Args:
         sections: names of the sections wanted, in this order; None: all of them.
         refresh: seconds after which the page loads itself anew; None: it does not.
+        pictures: whether it holds images of the data, which may show persons.
 
     Returns:
         The path of `report.html`, which needs no network and no other file.
@@ -24,7 +32,7 @@ def write(study_folder: str | Path, *, sections: Iterable[str] | None = None, re
     Raises:
         RequestError: the folder is no study, a section is unknown, or the page would exceed 8 MB.
     """
-    study = read(study_folder)
+    study = replace(read(study_folder), pictures=pictures)
     text = page(study, sections=sections, refresh=refresh)
     if (size := len(text.encode())) > LARGEST:
         raise RequestError(
