@@ -3,6 +3,7 @@
 Numbers alone; nothing here knows of pictures or tables.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,17 +76,23 @@ def probes(study: Study, protocol: str) -> list[Hard]:
     return [made for made in (_probe_set(name, runs) for name, runs in _sets(study, protocol, _probe_sets)) if made]
 
 
+def version(study: Study, protocol: str) -> str:
+    """The hash of the protocol that most confirmed runs were scored with: row i of another one is another image."""
+    seen = Counter(str(r.scores[protocol].get("hash")) for r in study.of("tuned") if protocol in r.scores)
+    return seen.most_common(1)[0][0] if seen else ""
+
+
 Runs = list[tuple[Row, list[Raw]]]  # the rows, each with what its seeds kept
 
 
 def _sets(study: Study, protocol: str, parts: Callable[[str, Raw], Mapping[str, Raw]]) -> list[tuple[str, Runs]]:
-    """Set name -> the rows with what their runs kept of it; runs of the protocol's first version alone."""
-    version = _rows.score_of(study, _rows.leading_figure(study, protocol)).get("hash")
+    """Set name -> the rows with what their runs kept of it; runs of one version of the protocol alone."""
+    usual = version(study, protocol)
     found: dict[str, Runs] = {}
     for row in _rows.rows(study, "tuned"):
         of_row: dict[str, list[Raw]] = {}
         for record in row.done("finished"):
-            if record.scores.get(protocol, {}).get("hash") == version:
+            if record.scores.get(protocol, {}).get("hash") == usual:
                 for name, raw in parts(protocol, _kept(record, protocol)).items():
                     of_row.setdefault(name, []).append(raw)
         for name, raws in of_row.items():
@@ -130,11 +137,17 @@ def _judged(raw: Raw) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         threshold = raw["thresholds"][place]
         wrong = (scores > threshold) != same
     else:
-        roc = Sorted.of(scores, same).roc()
-        threshold = np.full(len(scores), roc.threshold_at_far(roc.eer()))
+        threshold = np.full(len(scores), _equal_errors(scores, same))
         wrong = (scores >= threshold) != same
     far = np.where(same, scores - threshold, threshold - scores) / (scores.std() or 1.0)
     return scores, np.clip(far, -99, 99), wrong  # a threshold may be infinite
+
+
+def _equal_errors(scores: np.ndarray, same: np.ndarray) -> float:
+    """The highest threshold whose FAR is at least its FRR; what scores as much is accepted."""
+    roc = Sorted.of(scores, same).roc()
+    enough = roc.false_accepts / roc.impostors >= 1 - roc.true_accepts / roc.genuine
+    return float(roc.thresholds[np.argmax(enough)])
 
 
 def _has_folds(raw: Raw) -> bool:

@@ -21,6 +21,10 @@ _CAPTION = (
     "have scales of their own. These were picked by looking at the test: they show what goes wrong, and nothing may be "
     "chosen by them."
 )
+_SEARCHED = (
+    "Wrong: a stranger scores at least as much as the mate. Rank: that of the mate in the largest gallery, the geometric "
+    "mean over a probe's searches and the seeds."
+)
 _PERSONS = (
     "This page holds images of persons: pass it on as you would their photographs (--no-pictures leaves them out)."
 )
@@ -54,8 +58,9 @@ def _album(study: Study, protocol: str, sets: Sequence[Hard], chosen: Sequence[G
         (found, place) for found, groups in zip(sets, chosen, strict=True) for _, group in groups for place in group
     ]
     rows = sorted({int(row) for found, place in seen for row in found.images[place]})
-    version = str(_rows.score_of(study, _rows.leading_figure(study, protocol)).get("hash"))
-    trial = sets[0].rows[0].records[0].trial
+    version = _hard.version(study, protocol)
+    trials = [record for found in sets for row in found.rows for record in row.records if protocol in record.scores]
+    trial = next(record.trial for record in trials if record.scores[protocol].get("hash") == version)
     return _pictures.album(trial, protocol, version, rows, wanted=study.pictures and room)
 
 
@@ -99,7 +104,7 @@ def _counts(study: Study, found: Hard) -> Markup:
     what = "pairs" if found.threshold else "probes"
     every = int(found.failing.all(axis=0).sum())
     said = [f"{found.name}: {len(found.same):,} {what}, {every:,} of them wrong with every loss."]
-    said += [f"Threshold: {found.threshold}."] if found.threshold else ["Wrong: a stranger scores at least as much."]
+    said += [f"Threshold: {found.threshold}."] if found.threshold else [_SEARCHED]
     columns = [html.Column("Loss", "short"), html.Column("Wrong, % of its runs")]
     columns += [html.Column("Wrong with it alone"), html.Column("Right with it alone")]
     body: list[list[html.Shown]] = []
