@@ -123,10 +123,12 @@ def _pair_set(name: str, runs: Runs) -> Hard | None:
     if same.all() or not same.any():
         return None
     judged = [[_judged(raw) for raw in raws] for _, raws in runs]
-    means = [np.stack([np.mean([run[part] for run in seeds], axis=0) for seeds in judged]) for part in range(3)]
+    shown, margin, wrong = (
+        np.stack([np.mean([run[part] for run in seeds], axis=0) for seeds in judged]) for part in range(3)
+    )
     images = np.stack([first["first"], first["second"]], axis=1)
     rule = FOLDS if _has_folds(first) else EQUAL_ERRORS
-    return Hard(name, tuple(row for row, _ in runs), images, same, *means, rule)
+    return Hard(name, tuple(row for row, _ in runs), images, same, shown, margin, wrong, rule)
 
 
 def _judged(raw: Raw) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

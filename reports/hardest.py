@@ -120,7 +120,7 @@ def _table(study: Study, found: Hard, album: Album, title: str, places: Sequence
     columns = [html.Column("Pictures", "short")] * pictured + [html.Column("Images", "short")]
     columns += [html.Column(_rows.label(study, row.name, row.backbone)) for row in found.rows]
     mark = _score if found.threshold else _rank
-    body = [
+    body: list[list[html.Shown]] = [
         [
             *[html.join(album.picture(int(row)) for row in found.images[place])] * pictured,
             _names(found, album, place),

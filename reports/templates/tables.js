@@ -37,7 +37,7 @@ function sortRows(table, column, sign) {
 function makeFilterable(table) {
   const rows = [...table.tBodies].flatMap(body => [...body.rows]);
   if (rows.length < FILTERED_FROM) return;
-  const text = new Map(rows.map(row => [row, row.textContent.toLowerCase().replace(/\s+/g, " ")]));
+  const text = new Map(rows.map(row => [row, [...row.cells].map(cell => cell.textContent).join("\n").toLowerCase()]));
   const bar = document.createElement("p");
   const label = document.createElement("label");
   const field = document.createElement("input");
