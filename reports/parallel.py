@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 TITLE = "Hyper-parameters together"
 ORDER = 52
+BEST = 10  # lines that are thick
 FEWEST = 2  # varied hyper-parameters: one alone is seen in the section before
 _CAPTION = (
     "Each line is a tuning trial, from its hyper-parameters to the development figure that it reached (better is higher). "
-    "Thick: the best quarter of the finished trials. Thin: the other finished ones. Dashed: pruned, at its last value. "
+    "Thick: the best quarter of the finished trials, ten at most. Thin: the other finished ones. Dashed: pruned, at its "
+    "last value. "
     "Dotted, with a cross: failed, drawn at the foot. In the colour of the text, with dots: the configuration that was "
     "confirmed. An axis spans what was tried; it is logarithmic where that is a factor of eight or more."
 )
@@ -134,7 +136,7 @@ def _kinds(trials: Sequence[Record], reached: dict[str, float], better: bool) ->
     seen = [r for r in trials if math.isfinite(reached[r.trial.id])]
     finished = [r for r in seen if r.state == "finished"]
     finished.sort(key=lambda r: reached[r.trial.id], reverse=better)
-    best = math.ceil(len(finished) / 4)
+    best = min(math.ceil(len(finished) / 4), BEST)
     kinds = {"pruned": [r for r in seen if r.state == "pruned"], "finished": finished[best:]}
     return kinds | {"best": finished[:best], "failed": [r for r in trials if r.state == "failed"]}
 

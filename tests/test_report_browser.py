@@ -165,6 +165,12 @@ def test_filtering_is_by_mouse_too_and_nothing_is_left_where_no_row_has_the_word
     assert page.locator(f"{LEADERBOARD} tfoot tr:visible").count() == 3, "what holds for the columns stays"
 
 
+def test_the_leaderboard_fits_on_paper(opened):
+    page = opened(viewport={"width": 688, "height": 1000})  # A4 less its margins, in CSS pixels
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 688
+
+
 def test_without_its_script_the_page_is_whole(opened):
     page = opened(java_script_enabled=False)
     assert page.locator(f"{LEADERBOARD} tbody tr:visible").count() == 9
