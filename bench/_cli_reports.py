@@ -26,8 +26,13 @@ def report(
     watch: Annotated[bool, typer.Option("--watch", help="write it again as trials end, while a sweep runs")] = False,
     every: Annotated[float, typer.Option(min=1, help="seconds between two looks of --watch")] = 10,
     figures: Annotated[bool, typer.Option("--figures", help="its figures too, as .svg and .png for a paper")] = False,
+    data: DataOption = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="show images of the data, which may be of persons")
+    ] = True,
 ) -> None:
     """Write report.html and leaderboard.md, .csv, .json and .tex of a study from its records."""
+    use(data)
     import reports
     from bench import places
 
@@ -43,9 +48,9 @@ def report(
 
         tracking.records_from_mlflow(study, None, folder)
     if watch:
-        reports.watch(folder, every, typer.echo)
+        reports.watch(folder, every, typer.echo, pictures=pictures)
     else:
-        typer.echo(reports.write(folder, figures=figures))
+        typer.echo(reports.write(folder, figures=figures, pictures=pictures))
 
 
 def compare(

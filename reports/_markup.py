@@ -108,13 +108,15 @@ def table(
     caption: str = "",
     foot: Sequence[Sequence[str]] = (),
     sortable: bool = False,
+    filterable: bool = False,
 ) -> Markup:
-    """A table: `bodies` are blocks of rows with a rule between them; a sortable one can be filtered too.
+    """A table: `bodies` are blocks of rows with a rule between them; sorting by a click stays within a block.
 
-    Sorting by a click stays within a block.
+    A sortable table of many rows can be filtered too; `filterable`: one of few rows as well.
     """
     cells = [[[c if isinstance(c, Item) else Item(c) for c in row] for row in body] for body in bodies if body]
-    shown = {"columns": columns, "bodies": cells, "caption": caption, "foot": foot, "sortable": sortable}
+    shown: dict[str, Any] = {"columns": columns, "bodies": cells, "caption": caption, "foot": foot}
+    shown |= {"sortable": sortable, "filterable": filterable}
     template = environment().get_template("table.html.j2")
     return Markup(template.render(**shown, long=sum(map(len, cells)) > LONG))
 

@@ -21,12 +21,14 @@ class Study(Sequence[Record]):
         records: all its records, whatever their state.
         facts: the content of `study.json`; empty where the sweep left none.
         ledger: every entry of `runs/test_ledger.jsonl`, those of other studies too.
+        pictures: whether a report shows images of the data.
     """
 
     folder: Path
     records: tuple[Record, ...]
     facts: dict[str, Any] = field(default_factory=dict)
     ledger: tuple[dict[str, Any], ...] = ()
+    pictures: bool = True
 
     def __len__(self) -> int:
         return len(self.records)

@@ -1,7 +1,7 @@
 """What the searches did: their trials, epochs and development figures."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from bench.record import Record
 from reports._study import Study
@@ -62,3 +62,8 @@ def parameters(record: Record) -> dict[str, float]:
         if isinstance(v, (int, float)) and not isinstance(v, bool)
     }
     return {**own, "learning_rate": trial.learning_rate, "weight_decay": trial.weight_decay}
+
+
+def logarithmic(values: Sequence[float]) -> bool:
+    """Whether numbers that a search tried are drawn by their logarithm: positive, and a factor of eight apart or more."""
+    return min(values) > 0 and max(values) / min(values) >= 8

@@ -2,7 +2,8 @@
 
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from bench.errors import RequestError
@@ -19,6 +20,7 @@ def write(
     sections: Iterable[str] | None = None,
     refresh: float | None = None,
     figures: bool = False,
+    pictures: bool = True,
 ) -> Path:
     """Write the report of a study into `<study folder>/report/`, each file whole or not at all.
 
@@ -26,6 +28,7 @@ def write(
         sections: names of the sections wanted, in this order; None: all of them.
         refresh: seconds after which the page loads itself anew; None: it does not.
         figures: whether its figures are written too, each as `figures/<name>.svg` and `.png`.
+        pictures: whether it holds images of the data, which may show persons.
 
     Returns:
         The path of `report.html`, which needs no network and no other file.
@@ -33,19 +36,16 @@ def write(
     Raises:
         RequestError: the folder is no study, a section is unknown, or the page would exceed 8 MB.
     """
-    study = read(study_folder)
+    study = replace(read(study_folder), pictures=pictures)
     folder = study.folder / "report"
-    folder.mkdir(exist_ok=True)
-    if figures:
-        with _kept(folder / "figures"):
-            text = page(study, sections=sections, refresh=refresh)
-    else:
+    with _kept(folder / "figures") if figures else nullcontext():
         text = page(study, sections=sections, refresh=refresh)
-    if (size := len(text.encode())) > LARGEST:
-        raise RequestError(
-            f"the report would be {size / 1e6:.1f} MB, expected at most {LARGEST / 1e6:.0f} MB: name fewer sections "
-            f"({', '.join(_sections.names())})"
-        )
+        if (size := len(text.encode())) > LARGEST:
+            raise RequestError(
+                f"the report would be {size / 1e6:.1f} MB, expected at most {LARGEST / 1e6:.0f} MB: name fewer sections "
+                f"({', '.join(_sections.names())})"
+            )
+    folder.mkdir(exist_ok=True)
     tables = {"csv": _tables.csv, "md": _tables.markdown, "json": _tables.as_json, "tex": _tables.tex}
     for kind, made in tables.items():
         write_text(folder / f"leaderboard.{kind}", made(study))
@@ -58,7 +58,7 @@ def _kept(folder: Path) -> Iterator[None]:
     """The figures that are drawn meanwhile stand in the folder, whole or as it was before."""
     part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
+    part.mkdir(parents=True)
     try:
         with _plots.keeping(part):
             yield

@@ -17,6 +17,8 @@ SIZES = ("identities", "images", "train_identities", "train_images", "developmen
 def render(records: Study) -> Markup:
     """What was trained on, then each contact sheet under its file's name while there is room."""
     parts, left = [_sizes(records)], ROOM
+    if not records.pictures:
+        return html.join([*parts, html.paragraph("Pictures are left out, as was asked.", kind="note")])
     for path in records.contact_sheets():
         caption = path.stem.replace("_", " ")
         size = path.stat().st_size

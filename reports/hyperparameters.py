@@ -1,7 +1,7 @@
 """Section: the development figure against each hyper-parameter, from the tuning trials (the papers' Figures 5)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -48,8 +48,12 @@ def _varied(trials: Sequence[Record]) -> list[str]:
     for record in trials:
         for name, value in _tuning.parameters(record).items():
             values.setdefault(name, set()).add(value)
-    found = [name for name, seen in values.items() if len(seen) > 1]
-    return sorted(found, key=lambda name: (name in SHARED, list(LETTERS).index(name) if name in LETTERS else 99, name))
+    return in_order(name for name, seen in values.items() if len(seen) > 1)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Hyper-parameters as every section lists them: those with a letter first, what all losses share last."""
+    return sorted(names, key=lambda name: (name in SHARED, list(LETTERS).index(name) if name in LETTERS else 99, name))
 
 
 def _figure(study: Study, key: tuple[str, str], names: Sequence[str]) -> Markup:
@@ -88,7 +92,7 @@ def _panel(ax: "Axes", study: Study, trials: Sequence[Record], name: str, chosen
     if chosen is not None:
         ax.axvline(chosen, color=_plots.COLOURS[1], linestyle="--", linewidth=1)
     values = [x for x, _, _ in points if math.isfinite(x)]
-    if min(values) > 0 and max(values) / min(values) >= 8:
+    if _tuning.logarithmic(values):
         ax.set_xscale("log")
         _plots.log_ticks(ax.xaxis)
     ax.set_xlabel(LETTERS.get(name, name.replace("_", " ")))

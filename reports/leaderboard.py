@@ -51,7 +51,8 @@ def render(records: Study) -> Markup:
             *[_cells.chance(records, m) for m in leading],
         ]
     )
-    table = html.table(columns, bodies, caption=_CAPTION, foot=_foot(records, leading, axes), sortable=True)
+    foot = _foot(records, leading, axes)
+    table = html.table(columns, bodies, caption=_CAPTION, foot=foot, sortable=True, filterable=True)
     return html.join([table, notes.html(), html.paragraph(_PUBLISHED, kind="note")])
 
 

@@ -1,5 +1,5 @@
 // What a reader may do with a table. Everything works by keyboard, and without this script every table is whole.
-const FILTERED_FROM = 6;  // rows; a shorter table is read at a glance
+const FILTERED_FROM = 15;  // rows; a shorter table is read at a glance, unless it asks to be filterable
 
 // A click (or Enter, or Space) on a heading sorts each block of rows by that column; rows without a value stay last.
 function makeSortable(table) {
@@ -36,8 +36,8 @@ function sortRows(table, column, sign) {
 // A field above the table keeps the rows that hold every word in it, in capitals or not, and says how many they are.
 function makeFilterable(table) {
   const rows = [...table.tBodies].flatMap(body => [...body.rows]);
-  if (rows.length < FILTERED_FROM) return;
-  const text = new Map(rows.map(row => [row, row.textContent.toLowerCase().replace(/\s+/g, " ")]));
+  if (rows.length < FILTERED_FROM && !table.classList.contains("filterable")) return;
+  const text = new Map(rows.map(row => [row, [...row.cells].map(cell => cell.textContent).join("\n").toLowerCase()]));
   const bar = document.createElement("p");
   const label = document.createElement("label");
   const field = document.createElement("input");
