@@ -81,6 +81,10 @@ class Models:
         self._client.log_batch(run, figures(known, model.model_id))
         return self._client.finalize_logged_model(model.model_id, "READY").model_id
 
+    def close(self) -> None:
+        """End the process that writes models."""
+        self._exporter.stop()
+
     def _begin(self, known: Record, run: str) -> "LoggedModel":
         trial = known.trial
         tags = {key: value for key, value in labels(known).items() if key != "mlflow.runName"}
@@ -128,19 +132,20 @@ class Exporter:
             print(json.dumps(asked), file=process.stdin, flush=True)
         while not select.select([process.stdout], [], [], LOOK)[0]:
             if hurried():
-                self._stop()
+                self.stop()
                 raise Hurried
         if not (line := process.stdout.readline()):
-            self._stop()
+            self.stop()
             raise Failed("the process that writes models is gone")
         return json.loads(line)
 
-    def _stop(self) -> None:
-        assert self._process
-        self._process.kill()
-        with suppress(OSError), self._process:
-            pass
-        self._process = None
+    def stop(self) -> None:
+        """End the process, in the middle of what it does."""
+        if process := self._process:
+            self._process = None
+            process.kill()
+            with suppress(OSError), process:  # what was written to it, and not read, is lost
+                pass
 
 
 def _started() -> "subprocess.Popen[str]":

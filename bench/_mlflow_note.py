@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-SUMMARY = "summary.md"  # written by whoever can judge the records, beside study.json
+SUMMARY = "report/summary.md"  # written by whoever can judge the records
 LONGEST = 7900  # MLflow cuts a tag after 8,000 characters
 _CUT = "\n\n(The rest is in the report.)"
 

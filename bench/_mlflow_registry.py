@@ -44,7 +44,7 @@ def promote(study: str, trial: str, called: str, alias: str, description: str, t
         of = client(uri())
         model = _model(of, study, trial)
         registered = _registered(of, called, study)
-        there = [one for one in of.search_model_versions(f"name = '{called}'") if one.model_id == model.model_id]
+        there = [one for one in of.search_model_versions(f"name = '{called}'") if one.run_id == model.source_run_id]
         if there:
             version, changed = there[0], _renewed(of, there[0], description, tags)
         else:

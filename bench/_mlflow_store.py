@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 STUDY = "study.json"
 LEDGER = "test_ledger.jsonl"
 SHEETS = "contact_sheets"
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the UI shows what it shows of chat models
 MODEL = "facebench.model"  # of a trial's run: its model's id, or why it has none
 KEPT = "facebench.kept"  # marks a parent run whose maker had MLflow's answer
 FILES = ("trial.json", "events.jsonl", "record.json", "curves.json", "raw.npz")
@@ -103,7 +104,7 @@ def experiment(of: "MlflowClient", study: str, tracking: str) -> str:
     # A server has a place of its own for artifacts; with a database they would go into the current folder.
     local = not tracking.startswith(("http://", "https://"))
     place = (places.runs() / "mlartifacts" / study).as_uri() if local else None
-    return of.create_experiment(study, artifact_location=place)
+    return of.create_experiment(study, artifact_location=place, tags=KIND)
 
 
 def upload(place: str, tracking: str, paths: list[Path]) -> None:

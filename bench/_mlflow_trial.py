@@ -45,6 +45,9 @@ class Filler:
             with contextlib.suppress(Hurried):
                 self._model(known, shown)
 
+    def close(self) -> None:
+        self._models.close()
+
     def present(self, run: "Run") -> set[tuple[str, int]]:
         """The (metric, step) pairs that a run has."""
         history = (self._client.get_metric_history(run.info.run_id, key) for key in run.data.metrics)

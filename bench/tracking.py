@@ -132,6 +132,7 @@ class Mirror:
         if (self.folder / SHEETS).is_dir():
             self.client.log_artifacts(self.parent, str(self.folder / SHEETS), SHEETS)
         self._set_right()
+        self._fill.close()
 
     def _set_right(self) -> None:
         """What a server that hung did late: runs made twice are deleted, runs that it set going again are ended."""

@@ -9,6 +9,7 @@ from reports import _markup, _sections, _tables, _words
 from reports._study import Study, read
 
 LARGEST = 8_000_000
+SUMMARY = "summary.md"
 
 
 def write(study_folder: str | Path, *, sections: Iterable[str] | None = None, refresh: float | None = None) -> Path:
@@ -36,8 +37,16 @@ def write(study_folder: str | Path, *, sections: Iterable[str] | None = None, re
     tables = {"csv": _tables.csv, "md": _tables.markdown, "json": _tables.as_json, "tex": _tables.tex}
     for kind, made in tables.items():
         write_text(folder / f"leaderboard.{kind}", made(study))
+    write_text(folder / SUMMARY, _tables.summary(study))
     write_text(folder / "report.html", text)
     return folder / "report.html"
+
+
+def summarise(study_folder: str | Path) -> None:
+    """Write the sentences of the verdict and the leaderboard where MLflow's description of the study takes them from."""
+    study = read(study_folder)
+    (study.folder / "report").mkdir(exist_ok=True)
+    write_text(study.folder / "report" / SUMMARY, _tables.summary(study))
 
 
 def page(study: Study, *, sections: Iterable[str] | None = None, refresh: float | None = None) -> str:
