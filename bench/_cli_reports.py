@@ -1,4 +1,4 @@
-"""`facebench report`, and on the terminal `facebench compare` and `plan`."""
+"""`facebench report` and `promote`, and on the terminal `facebench compare` and `plan`."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -104,9 +104,32 @@ def plan(
     print_json(asdict(found)) if as_json else show.plan(found)
 
 
+def promote(
+    study: Annotated[str, typer.Argument(help="the study's name")],
+    loss: Annotated[str | None, typer.Option(help="a row of its leaderboard; else the leader")] = None,
+    name: Annotated[str | None, typer.Option(help="what the registry calls the model; else the study's name")] = None,
+    alias: Annotated[str, typer.Option(help="points at this version: models:/NAME@ALIAS")] = "champion",
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="a pilot, a dirty tree or a partial figure too; its tags say so")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Register the winner's network in MLflow's Model Registry. The same again changes nothing."""
+    import reports
+    from bench import places, tracking
+
+    one = reports.promotion(places.existing_study(study), loss, anyway)
+    done = tracking.promote(one.study, one.trial, name or one.study, alias, one.description, one.tags)
+    if as_json:
+        print_json({"trial": one.trial, **asdict(done), "against": one.against})
+        return
+    news = "promoted" if done.changed else "as it was"
+    typer.echo(f"trial {one.trial}: version {done.version} of models:/{done.name}@{done.alias}, {news}")
+
+
 def _plain(one: Any) -> dict[str, Any]:
     verdicts = [asdict(line) | {"verdict": line.verdict} for line in one.lines]
     return asdict(one) | {"lines": verdicts}
 
 
-COMMANDS = (report, compare, plan)
+COMMANDS = (report, compare, plan, promote)

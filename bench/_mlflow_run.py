@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import _mlflow_bundle
-from bench._mlflow_store import FILES, name
+from bench._mlflow_data import training
+from bench._mlflow_store import FILES, MODEL, name
+from bench.plain import Progress
 from bench.record import Record
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ class Shown:
         described: the trial's parameters are there.
         whole: all was sent.
         record: the digest of the final record that was sent; "" where it was not kept.
+        data: its datasets are there.
+        model: what is there of its network: the model's id, or why there is none; "" where that is open.
     """
 
     run: str
@@ -39,11 +43,33 @@ class Shown:
     described: bool = False
     whole: bool = False
     record: str = ""
+    data: bool = False
+    model: str = ""
+
+    @classmethod
+    def of(cls, run: "Run", sent: set[tuple[str, int]]) -> "Shown":
+        """What a run that is there says of itself."""
+        info, tags = run.info, run.data.tags
+        return cls(
+            info.run_id,
+            info.artifact_uri,
+            sent,
+            info.status,
+            described=bool(run.data.params),
+            whole=is_whole(run),
+            record=tags.get("facebench.record", ""),
+            data=bool(run.inputs and run.inputs.dataset_inputs),
+            model=tags.get(MODEL, ""),
+        )
 
     def is_up_to_date(self, known: Record) -> bool:
         """Whether the run shows the trial as it ended, and did not end otherwise since (a lost one is run again)."""
         same = self.record in ("", digest(known))
-        return self.whole and self.status == STATUS.get(known.state) and same
+        return self.whole and self.status == STATUS.get(known.state) and same and not self.lacks_data(known)
+
+    def lacks_data(self, known: Record) -> bool:
+        """Whether its datasets are to be sent: those of a tuning trial are its study's, and a call for each would tell."""
+        return not self.data and known.trial.stage != "tune" and bool(training(known))
 
 
 def digest(known: Record) -> str:
@@ -54,24 +80,34 @@ def digest(known: Record) -> str:
 
 def how_far(run: "Run") -> tuple[bool, bool, str]:
     """Orders runs of one trial; the run's id settles the rest, for everybody alike."""
-    return run.data.tags.get("facebench.whole") == "true", bool(run.data.params), run.info.run_id
+    return is_whole(run), bool(run.data.params), run.info.run_id
+
+
+def is_whole(run: "Run") -> bool:
+    """Whether all that there is of a trial's record was sent."""
+    return run.data.tags.get("facebench.whole") == "true"
 
 
 def missing(known: Record, sent: set[tuple[str, int]]) -> list["Metric"]:
     """The finite figures of a trial whose (metric, step) is not in `sent`; final figures stand at the last step."""
     from mlflow.entities import Metric
 
-    steps = [(event.metrics, event.step, event.seconds) for event in known.events]
-    last = steps[-1][1:] if steps else (0, 0.0)
-    steps.append((known.metrics, *last))
-    begun = max(0.0, (known.folder / "trial.json").stat().st_mtime)  # MLflow takes no time before 1970
+    steps = [(event.metrics, *moment(known, event)) for event in known.events]
+    steps.append((known.metrics, *moment(known)))
     new: dict[tuple[str, int], Metric] = {}
-    for metrics, step, seconds in steps:
+    for metrics, step, time in steps:
         for key, value in metrics.items():
             place = (name(key), step)
             if math.isfinite(value) and place not in sent:
-                new.setdefault(place, Metric(name(key), value, int(1000 * (begun + seconds)), step))
+                new.setdefault(place, Metric(name(key), value, time, step))
     return list(new.values())
+
+
+def moment(known: Record, event: Progress | None = None) -> tuple[int, int]:
+    """Step and time (ms) of an event, by default of the last one: they follow from the record, whenever it is sent."""
+    event = event or (known.events[-1] if known.events else Progress(0, 0, {}))
+    begun = max(0.0, (known.folder / "trial.json").stat().st_mtime)  # MLflow takes no time before 1970
+    return event.step, int(1000 * (begun + event.seconds))
 
 
 def labels(known: Record) -> dict[str, str]:
@@ -112,12 +148,15 @@ def batches(
 
 
 def files(known: Record) -> list[Path]:
-    """What is kept of a trial, as far as it is there."""
-    if known.state not in STATUS:
-        return [known.folder / FILES[0]]
-    # Of a tuning trial no checkpoint is kept: one that is there is about to be removed.
-    checkpoints = [] if known.trial.stage == "tune" else sorted(known.folder.glob("checkpoint-*.pt"))
-    return [path for path in (*(known.folder / file for file in FILES), *checkpoints) if path.exists()]
+    """What is kept of a trial's record, as far as it is there."""
+    names = FILES if known.state in STATUS else FILES[:1]
+    return [path for path in (known.folder / name for name in names) if path.exists()]
+
+
+def checkpoints(known: Record) -> list[Path]:
+    """Those that are kept of a trial that has ended: of a tuning trial none, one that is there is about to be removed."""
+    kept = known.state in STATUS and known.trial.stage != "tune"
+    return sorted(known.folder.glob("checkpoint-*.pt")) if kept else []
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

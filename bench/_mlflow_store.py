@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 STUDY = "study.json"
 LEDGER = "test_ledger.jsonl"
 SHEETS = "contact_sheets"
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the UI shows what it shows of chat models
+MODEL = "facebench.model"  # of a trial's run: its model's id, or why it has none
 KEPT = "facebench.kept"  # marks a parent run whose maker had MLflow's answer
 FILES = ("trial.json", "events.jsonl", "record.json", "curves.json", "raw.npz")
 
@@ -90,6 +92,30 @@ def runs(of: "MlflowClient", experiment: str, wanted: str) -> Iterator["Run"]:
         yield from found
         if not (page := found.token):
             return
+
+
+def experiment(of: "MlflowClient", study: str, tracking: str) -> str:
+    """The experiment of a study, made where there is none."""
+    found = of.get_experiment_by_name(study)
+    if found is not None:
+        if found.lifecycle_stage == "deleted":
+            of.restore_experiment(found.experiment_id)
+        return found.experiment_id
+    # A server has a place of its own for artifacts; with a database they would go into the current folder.
+    local = not tracking.startswith(("http://", "https://"))
+    place = (places.runs() / "mlartifacts" / study).as_uri() if local else None
+    return of.create_experiment(study, artifact_location=place, tags=KIND)
+
+
+def upload(place: str, tracking: str, paths: list[Path]) -> None:
+    """Send files to where a run keeps its own; the driver may remove a checkpoint just now."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    # Not by the client: it would look the run up first.
+    files = get_artifact_repository(place, tracking_uri=tracking)
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            files.log_artifact(str(path))
 
 
 @contextlib.contextmanager

@@ -221,7 +221,9 @@ def _sweep(
     if fused and not asked.ensemble:
         raise RequestError(f"study {asked.name!r} has no `ensemble`: add one, or run it with `facebench sweep {study}`")
     try:
-        folder = sweeps.sweep(asked, address=address, slots=slots, allow_overlap=allow_overlap)
+        folder = sweeps.sweep(
+            asked, address=address, slots=slots, allow_overlap=allow_overlap, describe=reports.summarise
+        )
     except StudyIncomplete as error:
         typer.echo(f"report: {reports.write(error.folder)}")
         raise

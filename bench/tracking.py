@@ -13,21 +13,23 @@ on with stays and the others are deleted; a status that came late is set right a
 Names: MLflow takes letters, digits, `_ - . space : /` in a name; any other character becomes `_` there (`lmcl+center` as a
 tag's value stays as it is). Figures that are not finite stay in the record alone.
 
-`_mlflow_store` opens a store, `_mlflow_run` knows what a run shows, `_mlflow_back` reads records from it, `_mlflow_apart` has a
-mirror in another process; nothing else imports MLflow.
+`_mlflow_store` opens a store, `_mlflow_trial` fills a trial's run, `_mlflow_run`, `_mlflow_data` and `_mlflow_model` know what
+it shows, `_mlflow_note` describes the study, `_mlflow_registry` promotes a model, `_mlflow_back` reads records from a store,
+`_mlflow_apart` has a mirror in another process; nothing else imports MLflow.
 """
 
-import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import _mlflow_bundle, ledger, places, record
+from bench import _mlflow_bundle, places, record
 from bench._mlflow_apart import Agree, Apart
 from bench._mlflow_back import MARK, fetch, records_from_mlflow
-from bench._mlflow_run import STATUS, Shown, batches, digest, facts, files, flat, how_far, labels, missing, parameters
-from bench._mlflow_store import KEPT, LEDGER, SHEETS, STUDY, answering, cause, client, name, prepare, runs, uri
-from bench.drivers import identity
+from bench._mlflow_note import description
+from bench._mlflow_registry import promote
+from bench._mlflow_run import Shown, flat, how_far, is_whole, labels
+from bench._mlflow_store import KEPT, SHEETS, STUDY, answering, cause, client, experiment, name, prepare, runs, uri
+from bench._mlflow_trial import Filler
 from bench.errors import RequestError
 from bench.locks import alone
 from bench.record import Record
@@ -46,6 +48,7 @@ __all__ = [
     "flat",
     "name",
     "prepare",
+    "promote",
     "records_from_mlflow",
     "sync",
     "uri",
@@ -83,11 +86,10 @@ class Mirror:
         alone: bool = False,
     ):
         self._alone = alone
-        self._tracking = tracking
         self._agree = agree
         self.folder = folder
         self.client = client(tracking)
-        self.experiment = self._experiment(study, tracking)
+        self.experiment = experiment(self.client, study, tracking)
         self.facts = json.loads((folder / STUDY).read_text())
         self._live = live
         self._status = "RUNNING"  # of the parent
@@ -97,35 +99,18 @@ class Mirror:
             self._status = "RUNNING"
         # Now, so that a study that is killed can be read back.
         self.client.log_artifact(self.parent, str(folder / STUDY))
+        self._describe(self.facts["state"])
+        self._fill = Filler(self.client, tracking, self.experiment, self.parent, folder, live)
         self._shown: dict[str, Shown] = {}
         self._find()
 
     def send(self, known: Record) -> None:
         """Send what the store lacks of one trial."""
-        shown = self._shown.get(known.trial.id) or self._begin(known)
-        if shown.is_up_to_date(known):
-            return
-        if shown.whole:
-            # A run that the machine lost was sent as failed, and is run again.
-            shown.whole = False
-            shown.sent = self._present(self.client.get_run(shown.run))
-            self.client.set_tag(shown.run, "facebench.whole", "false")
-        ended, record_ = known.state in STATUS, digest(known)
-        if ended or not shown.described:
-            self._log(shown, files(known))  # before the parameters: they say that trial.json is there
-        figures = missing(known, shown.sent)
-        new = [] if shown.described else parameters(known)
-        for batch in batches(figures, new, facts(known, record_) if ended else []):
-            self.client.log_batch(shown.run, *batch)
-        shown.described = True
-        shown.sent |= {(metric.key, metric.step) for metric in figures}
-        if ended and known.scores:
-            self._log_ledger()
-        self._set_status(shown, STATUS.get(known.state, "RUNNING" if self._live else shown.status))
-        if ended:
-            # The last word: a run without it is completed by the next `send`.
-            self.client.set_tag(shown.run, "facebench.whole", "true")
-            shown.whole, shown.record, shown.sent = True, record_, set()
+        self._fill.fill(known, self._shown.get(known.trial.id) or self._begin(known))
+
+    def _describe(self, state: str) -> None:
+        """Say on the parent run what the study is, and what came of it."""
+        self.client.set_tag(self.parent, "mlflow.note.content", description(self.facts, self.folder, state))
 
     def close(self, state: str) -> None:
         """Send the study's own files; runs whose trial has not ended become KILLED until it goes on.
@@ -134,21 +119,23 @@ class Mirror:
         """
         open_ = [trial for trial, shown in self._shown.items() if not shown.whole and self._owns(trial)]
         for trial in open_:
-            self._set_status(self._shown[trial], "KILLED")
-        wanted = _ENDED.get(state, "KILLED")
-        if self._status != wanted:
-            self.client.set_terminated(self.parent, wanted)
-            self._status = wanted
+            self._fill.set_status(self._shown[trial], "KILLED")
+        status = _ENDED.get(state, "KILLED")
+        if self._status != status:
+            self.client.set_terminated(self.parent, status)
+            self._status = status
+        self._describe(state)
         for trial in open_:
-            self._log(self._shown[trial], [self.folder / trial / "events.jsonl"])
+            self._fill.upload(self._shown[trial], [self.folder / trial / "events.jsonl"])
         self.client.log_artifact(self.parent, str(self.folder / STUDY))
-        self._log_ledger()
+        self._fill.log_ledger()
         if (self.folder / SHEETS).is_dir():
             self.client.log_artifacts(self.parent, str(self.folder / SHEETS), SHEETS)
         self._set_right()
         if state == "finished" or not self._live:  # one that is stopped has no time for it
             ended = {trial: shown.record for trial, shown in self._shown.items() if shown.whole and self._owns(trial)}
             _mlflow_bundle.send(self.client, self.parent, self.folder, ended)
+        self._fill.close()
 
     def _set_right(self) -> None:
         """What a server that hung did late: runs made twice are deleted, runs that it set going again are ended."""
@@ -170,26 +157,6 @@ class Mirror:
     def _owns(self, trial: str) -> bool:
         """Whether the trial is this driver's: of a study in a shared database others write theirs."""
         return not self.facts.get("file", {}).get("storage") or (self.folder / trial / "trial.json").exists()
-
-    def _set_status(self, shown: Shown, status: str) -> None:
-        if shown.status == status:
-            return
-        if status == "RUNNING":
-            self.client.update_run(shown.run, status=status)
-        else:
-            self.client.set_terminated(shown.run, status)
-        shown.status = status
-
-    def _experiment(self, study: str, tracking: str) -> str:
-        found = self.client.get_experiment_by_name(study)
-        if found is not None:
-            if found.lifecycle_stage == "deleted":
-                self.client.restore_experiment(found.experiment_id)
-            return found.experiment_id
-        # A server has a place of its own for artifacts; with a database they would go into the current folder.
-        local = not tracking.startswith(("http://", "https://"))
-        place = (places.runs() / "mlartifacts" / study).as_uri() if local else None
-        return self.client.create_experiment(study, artifact_location=place)
 
     def _parent(self, study: str) -> str:
         """The run of this start of the study: a study that was deleted and begun anew has another."""
@@ -226,19 +193,7 @@ class Mirror:
             twins.setdefault(run.data.tags["facebench.trial"], []).append(run)
         for trial, found in twins.items():
             run, *others = sorted(found, key=how_far, reverse=True)
-            tags = run.data.tags
-            whole = tags.get("facebench.whole") == "true"
-            sent = set() if whole else self._present(run)
-            described = bool(run.data.params)
-            self._shown[trial] = Shown(
-                run.info.run_id,
-                run.info.artifact_uri,
-                sent,
-                run.info.status,
-                described,
-                whole,
-                tags.get("facebench.record", ""),
-            )
+            self._shown[trial] = Shown.of(run, set() if is_whole(run) else self._fill.present(run))
             for other in others if self._owns(trial) else ():
                 self.client.delete_run(other.info.run_id)
 
@@ -252,28 +207,6 @@ class Mirror:
             made = self.client.create_run(self.experiment, tags=tags).info
             self._shown[trial] = Shown(made.run_id, made.artifact_uri, set())
         return self._shown[trial]
-
-    def _log(self, shown: Shown, paths: list[Path]) -> None:
-        """Send files; the driver may remove a checkpoint just now."""
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-        # Not by the client: it would look the run up first.
-        place = get_artifact_repository(shown.place, tracking_uri=self._tracking)
-        for path in paths:
-            with contextlib.suppress(FileNotFoundError):
-                place.log_artifact(str(path))
-
-    def _log_ledger(self) -> None:
-        """Every look at a test that this study took."""
-        own = [entry for entry in ledger.entries() if entry.get("study") == self.facts["name"]]
-        if own:
-            driver = identity(self.folder)  # each of several has a file of its own
-            file = f"{Path(LEDGER).stem}-{driver}.jsonl" if driver else LEDGER
-            self.client.log_text(self.parent, "".join(f"{json.dumps(entry)}\n" for entry in own), file)
-
-    def _present(self, run: "Run") -> set[tuple[str, int]]:
-        history = (self.client.get_metric_history(run.info.run_id, key) for key in run.data.metrics)
-        return {(metric.key, metric.step) for metrics in history for metric in metrics}
 
 
 def sync(study: str, tracking: str | None = None) -> int:

@@ -15,20 +15,24 @@ if TYPE_CHECKING:
     from reports._frame import frame as frame
     from reports._given import comparisons as comparisons
     from reports._plan import plan as plan
+    from reports._promotion import promotion as promotion
     from reports._sections import known as known
     from reports._sections import names as names
     from reports._study import Study as Study
     from reports._study import read as read
     from reports._watch import watch as watch
+    from reports._write import summarise as summarise
     from reports._write import write as write
 
 _HOME = {
     "write": "_write",
+    "summarise": "_write",
     "watch": "_watch",
     "frame": "_frame",
     "curve_frame": "_frame",
     "comparisons": "_given",
     "plan": "_plan",
+    "promotion": "_promotion",
     "names": "_sections",
     "known": "_sections",
     "read": "_study",

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from bench import credentials, index, places
+from bench import credentials, index, places, tracking
 from bench.elsewhere import Elsewhere
 from bench.errors import RequestError, StudyIncomplete, TrialFailed
 from bench.locks import alone
@@ -34,6 +34,7 @@ def sweep(
     run: Run | None = None,
     report: checks.Report | None = None,
     own_data: bool = False,
+    describe: Callable[[Path], object] | None = None,
 ) -> Path:
     """Run a study, or go on with it where it stood.
 
@@ -48,6 +49,7 @@ def sweep(
         report: what the report can judge and show, for the study file to be checked against; None: not checked.
         own_data: whether the data folder was named for this very call: a study that has a `given` part then runs on the
             files in it or not at all.
+        describe: writes, once all trials have ended, what MLflow's description of the study ends with into its folder.
 
     Returns:
         The study's folder, `runs/<study>/`.
@@ -101,11 +103,20 @@ def sweep(
             end.save("running")
             for _ in driver.run():
                 end.save("running")
+            if describe and share.alone:  # one of several drivers has not all records
+                _describe(describe, folder, shown.say)
         if not share.alone:
             with stop.waiting():
                 gathering.gather(driver, say)
         _complain(driver)
     return folder
+
+
+def _describe(describe: Callable[[Path], object], folder: Path, say: Callable[[str], None]) -> None:
+    try:
+        describe(folder)
+    except Exception as error:  # whatever it is, the sweep must not end of it: the report says it again
+        say(f"MLflow's description of the study has no leaderboard ({tracking.cause(error)})")
 
 
 @contextmanager

@@ -24,12 +24,11 @@ STUDY = {
 }
 
 
-def sweep(run=fake_trial.run, **changes) -> str:
+def sweep(run=fake_trial.run, describe=None, **changes) -> str:
     """Run the study; what it printed."""
     stream = io.StringIO()
-    sweeps.sweep(
-        Study.model_validate(STUDY | changes), address="inline", run=run, stream=stream, command="facebench sweep x"
-    )
+    study = Study.model_validate(STUDY | changes)
+    sweeps.sweep(study, address="inline", run=run, stream=stream, command="facebench sweep x", describe=describe)
     return stream.getvalue()
 
 

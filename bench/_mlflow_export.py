@@ -1,0 +1,110 @@
+"""The process that writes a trial's network as an MLflow model; `_mlflow_model` asks it, in lines of JSON.
+
+A process of its own, for `torch.export` changes what every module of a process does while it works (a trial may train beside
+it), and can be ended there at any moment.
+
+The model is a graph (`torch.export`, MLflow's format `pt2`): it needs none of our code, and MLflow can load it where it
+allows no pickle (`MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false`).
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import backbones
+from bench._mlflow_store import cause, prepare
+from bench.checkpoint import Checkpoints
+from bench.plain import Trial
+
+EXAMPLES = ("input_example.json", "serving_input_example.json")  # of zeros: megabytes that tell nobody anything
+
+
+class Embedding(nn.Module):
+    """The network as a user meets it: images (N, C, H, W) uint8, RGB or grey -> (N, D) float32.
+
+    The papers' preprocessing (x - 127.5) / 128 is in it; that the image is cropped and scaled as the trial did is not.
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network((images.float() - 127.5) / 128).float()
+
+
+def network(trial: Trial, folder: str) -> nn.Module:
+    """The trained network of a trial, as its last checkpoint holds it.
+
+    Raises:
+        ValueError: there is none, or it is not the last one.
+    """
+    found = Checkpoints(folder).latest()
+    epoch = found[0]["epoch"] if found else None
+    if not found or epoch != trial.epochs:
+        raise ValueError(f"its last checkpoint is of epoch {epoch}, its training has {trial.epochs}")
+    size = (trial.image_size, trial.image_size)
+    made = backbones.create(trial.backbone, trial.embedding_dim, trial.channels, size, **dict(trial.backbone_options))
+    made = backbones.supervised(made, trial.supervise, trial.embedding_dim, trial.channels, size)
+    made.load_state_dict(found[0]["network"])
+    return made.eval()
+
+
+def save(trial: Trial, folder: str, to: Path, run: str, model: str, place: str) -> None:
+    """Write the model into a new folder.
+
+    Args:
+        folder: of the trial's checkpoints.
+        run, model, place: what MLflow calls them, and where it keeps the model.
+    """
+    import mlflow.pytorch
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    shape = (trial.channels, trial.image_size, trial.image_size)
+    images = TensorSpec(np.dtype("uint8"), (-1, *shape))
+    embeddings = TensorSpec(np.dtype("float32"), (-1, trial.embedding_dim))
+    told = Model(artifact_path=place, run_id=run, model_id=model, model_uuid=model, metadata=_metadata(trial))
+    mlflow.pytorch.save_model(
+        Embedding(network(trial, folder)),
+        str(to),
+        mlflow_model=told,
+        signature=ModelSignature(Schema([images]), Schema([embeddings])),
+        input_example=np.zeros((2, *shape), np.uint8),
+        pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}", f"mlflow=={mlflow.__version__}", "numpy"],
+        serialization_format="pt2",
+    )
+    for name in EXAMPLES:
+        (to / name).unlink(missing_ok=True)
+    told.saved_input_example_info = None  # type: ignore[assignment]
+    told.save(str(to / "MLmodel"))
+
+
+def _metadata(trial: Trial) -> dict[str, Any]:
+    seen = {"crop": trial.crop, "patch": trial.patch, "colours": "RGB" if trial.channels == 3 else "grey"}
+    return {"facebench": {"study": trial.study, "trial": trial.id, "flip": trial.flip, "scorer": trial.scorer, **seen}}
+
+
+def main() -> None:
+    """Hear requests until there is nobody who makes them."""
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints is no answer
+    prepare()
+    for line in sys.stdin:
+        asked = json.loads(line)
+        try:
+            save(Trial.from_plain(asked.pop("trial")), to=Path(asked.pop("to")), **asked)
+            answer = ""
+        except Exception as error:  # whatever it is: a network that cannot be exported costs its model alone
+            answer = cause(error)
+        print(json.dumps(answer), file=out, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+"""What an MLflow user looks for: the network as a model, its datasets, the study's description; in a real SQLite store."""
+
+import json
+import shutil
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from made_up_tracking import begun, rows, runs, sweep, template  # noqa: F401 (fixtures)
+
+from bench import _mlflow_model, record, tracking
+from bench._mlflow_export import Embedding, network, save
+from bench.plain import Options, Progress, Result, Trial
+from bench.trial import run
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's and torch.export's own
+TRIAL = Trial(
+    study="study",
+    data=Options(name="digits"),
+    channels=1,
+    embedding_dim=8,
+    epochs=1,
+    backbone_options=Options(widths=[4, 4, 4, 8], blocks=[0, 0, 0, 0]),
+    protocols=(Options(name="heldout", data={"name": "digits"}),),
+)
+
+
+@pytest.fixture(scope="module")
+def _trained(tmp_path_factory):
+    """The folder of a study with one trial that was really trained."""
+    study = tmp_path_factory.mktemp("trained")
+    folder = record.start(TRIAL, study)
+    journal = record.Journal(folder)
+    for event in run(TRIAL, str(folder)):
+        if isinstance(event, Result):
+            record.finish(folder, "finished", result=event)
+        else:
+            journal.append(event)
+    return study
+
+
+@pytest.fixture
+def trained(_trained, begun):
+    """The study's folder, in which that trial lies."""
+    return shutil.copytree(_trained, begun, dirs_exist_ok=True)
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Models are written in this process: one of its own takes seconds to start."""
+    written = []
+
+    def make(self, asked, hurried):
+        if hurried():
+            raise _mlflow_model.Hurried
+        written.append(asked["model"])
+        save(Trial.from_plain(asked.pop("trial")), to=Path(asked.pop("to")), **asked)
+        return ""
+
+    monkeypatch.setattr(_mlflow_model.Exporter, "make", make)
+    return written
+
+
+def shown():
+    """The client, the runs of the parent and of the trial, and all models."""
+    of = tracking.client(tracking.uri())
+    study = of.get_experiment_by_name("study").experiment_id
+    parent, child = sorted(of.search_runs([study]), key=lambda run: "mlflow.parentRunId" in run.data.tags)
+    return of, parent, child, list(of.search_logged_models([study]))
+
+
+def everything():
+    tables = (
+        "runs",
+        "tags",
+        "metrics",
+        "inputs",
+        "datasets",
+        "logged_models",
+        "logged_model_metrics",
+        "logged_model_tags",
+    )
+    return {table: sorted(map(str, rows(f"select * from {table}"))) for table in tables}
+
+
+def test_a_confirmed_network_is_a_model_with_signature_run_and_figures_that_loads_without_pickle(
+    trained, here, monkeypatch
+):
+    tracking.sync("study")
+    _, _, child, (model,) = shown()
+    assert (str(model.status), model.source_run_id) == ("READY", child.info.run_id)
+    assert [output.model_id for output in child.outputs.model_outputs] == [model.model_id]
+    assert child.data.tags["facebench.model"] == model.model_id
+    (known,) = record.read_study(trained)
+    on = {metric.key: (metric.value, metric.dataset_name, metric.dataset_digest) for metric in model.metrics}
+    hashed = known.scores["heldout"]["hash"]
+    assert on["heldout/auc"] == (known.metrics["heldout/auc"], "heldout", hashed)
+    assert on["train/loss"] == (known.metrics["train/loss"], "digits", known.provenance["data"])
+
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    images = np.random.default_rng(0).integers(0, 256, (3, 1, 32, 32)).astype(np.uint8)
+    with torch.no_grad():
+        wanted = Embedding(network(TRIAL, str(known.folder)))(torch.from_numpy(images)).numpy()
+    plain = mlflow.pyfunc.load_model(model.artifact_location)
+    assert np.array_equal(plain.predict(images), wanted)
+    assert np.array_equal(mlflow.pytorch.load_model(model.artifact_location)(torch.from_numpy(images)).detach(), wanted)
+    assert plain.metadata.signature.inputs.inputs[0].shape == (-1, 1, 32, 32)
+    assert plain.metadata.signature.outputs.inputs[0].shape == (-1, 8)
+
+
+def test_weights_are_stored_once(trained, here):
+    tracking.sync("study")
+    of, _, child, (model,) = shown()
+    assert not [file.path for file in of.list_artifacts(child.info.run_id) if file.path.endswith(".pt")]
+    assert [file.path for file in of.list_logged_model_artifacts(model.model_id, "data")] == ["data/model.pt2"]
+
+
+def test_a_second_sync_changes_nothing_and_makes_no_second_model(trained, here):
+    tracking.sync("study")
+    before = everything()
+    tracking.sync("study")
+    assert everything() == before and len(here) == 1
+
+
+@pytest.mark.parametrize("call", ["log_model_artifacts", "log_outputs", "finalize_logged_model", "set_tag"])
+def test_a_model_that_a_killed_driver_left_half_made_is_completed(trained, here, monkeypatch, call):
+    def killed(*given, **named):
+        if call != "set_tag" or "facebench.model" in given:
+            raise KeyboardInterrupt
+        return known(*given, **named)
+
+    known = getattr(mlflow.MlflowClient, call)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"mlflow.MlflowClient.{call}", killed)
+        with pytest.raises(KeyboardInterrupt):
+            tracking.sync("study")
+    tracking.sync("study")
+    _, _, child, (model,) = shown()
+    assert str(model.status) == "READY" and child.data.tags["facebench.model"] == model.model_id
+    assert [output.model_id for output in child.outputs.model_outputs] == [model.model_id]
+    assert mlflow.pyfunc.load_model(model.artifact_location).metadata.model_id == model.model_id
+    assert not rows("select 1 from metrics group by run_uuid, key, step having count(*) > 1")
+
+
+def test_a_study_that_is_being_stopped_leaves_the_model_for_sync(trained, here):
+    facts = json.loads((trained / "study.json").read_text())
+    (trained / "study.json").write_text(json.dumps(facts | {"state": "stopped"}))
+    mirror = tracking.Mirror("study", trained, tracking.uri())
+    for known in record.read_study(trained):
+        mirror.send(known)
+    _, _, child, models = shown()
+    assert child.info.status == "FINISHED" and "facebench.model" not in child.data.tags and not here
+    tracking.sync("study")
+    _, _, child, models = shown()
+    assert [str(model.status) for model in models] == ["READY"]
+
+
+def test_a_network_that_cannot_be_exported_costs_its_model_alone(trained, monkeypatch):
+    monkeypatch.setattr(_mlflow_model.Exporter, "make", lambda *_: "ValueError: a loop over data")
+    for _ in range(2):
+        tracking.sync("study")
+        of, _, child, models = shown()
+        assert child.data.tags["facebench.model"] == "none: ValueError: a loop over data" and not models
+        assert "checkpoint-1.pt" in {file.path for file in of.list_artifacts(child.info.run_id)}
+
+
+@pytest.mark.slow
+def test_models_are_written_by_a_process_of_its_own(trained):
+    tracking.sync("study")
+    _, _, _, (model,) = shown()
+    images = np.zeros((2, 1, 32, 32), np.uint8)
+    assert mlflow.pyfunc.load_model(model.artifact_location).predict(images).shape == (2, 8)
+
+
+@pytest.mark.slow
+def test_models_are_made_where_mlflow_is_written_by_another_process_too(trained):
+    mirror = tracking.Apart("study", trained, tracking.uri(), tracking.as_it_is)
+    try:
+        mirror.open(alone=True)
+        for known in record.read_study(trained):
+            mirror.send(known)
+        mirror.close("finished")
+    finally:
+        mirror.stop()
+    _, _, _, (model,) = shown()
+    assert str(model.status) == "READY"
+
+
+def test_the_process_is_ended_when_there_is_no_time(trained):
+    asked = {"trial": TRIAL.plain(), "folder": "", "to": "", "run": "", "model": "", "place": ""}
+    exporter = _mlflow_model.Exporter()
+    with pytest.raises(_mlflow_model.Hurried):
+        exporter.make(asked, lambda: True)
+    assert exporter._process is None
+
+
+def test_a_run_has_its_datasets_and_the_study_each_training_set_once(trained, here):
+    told = {"data": "fa" * 16, "train_images": 7}
+    for seed in range(3):
+        folder = record.start(Trial(study="study", stage="tune", seed=seed), trained)
+        record.Journal(folder).append(Progress(1, 1, {"train/loss": 0.5}))
+        record.finish(folder, "finished", result=Result({"train/loss": 0.5}, provenance=told))
+    tracking.sync("study")
+    of = tracking.client(tracking.uri())
+    found = {}
+    for one in of.search_runs([of.get_experiment_by_name("study").experiment_id]):
+        given = [(use.dataset.name, use.dataset.digest, use.tags[0].value) for use in one.inputs.dataset_inputs]
+        found[one.data.tags.get("stage", "parent"), one.data.tags.get("seed")] = sorted(given)
+    (known,) = (one for one in record.read_study(trained) if one.trial.stage == "confirm")
+    own = ("digits", known.provenance["data"], "training")
+    assert found["confirm", "0"] == [own, ("heldout", known.scores["heldout"]["hash"], "test")]
+    assert found["parent", None] == sorted([own, ("digits", "fa" * 16, "training")])
+    assert found["tune", "0"] == [] == found["tune", "2"]
+
+
+def test_the_description_says_what_is_asked_and_ends_with_the_summary(runs):
+    def summary(folder):
+        (folder / "report").mkdir()
+        (folder / "report" / "summary.md").write_text("lmcl is tied with softmax.\n")
+
+    sweep(describe=summary)
+    parent = shown_parent()
+    assert parent.startswith("**study**: which of softmax, lmcl is better")
+    assert "- State: finished" in parent and '- Data: `{"name": "digits"}`' in parent
+    assert "- Tuned: 4 trials a loss of 2 epochs" in parent and "- Command: `facebench sweep x`" in parent
+    assert parent.endswith("lmcl is tied with softmax.\n")
+    before = everything()
+    tracking.sync("study")
+    assert everything() == before
+
+
+def test_a_summary_that_fails_costs_a_line(runs):
+    assert "has no leaderboard (ZeroDivisionError: " in sweep(describe=lambda folder: 1 / 0)
+    assert "- State: finished" in shown_parent()
+
+
+def test_a_long_description_is_cut_between_lines(begun):
+    (begun / "report").mkdir()
+    (begun / "report" / "summary.md").write_text("| a row of the leaderboard |\n" * 500)
+    tracking.sync("study")
+    assert len(shown_parent()) < 8000 and shown_parent().endswith("leaderboard |\n\n(The rest is in the report.)")
+
+
+def shown_parent():
+    of = tracking.client(tracking.uri())
+    study = of.get_experiment_by_name("study").experiment_id
+    (parent,) = (run for run in of.search_runs([study]) if "facebench.begun" in run.data.tags)
+    return parent.data.tags["mlflow.note.content"]
+
+
+def test_studies_lie_under_model_training_in_the_ui(begun):
+    tracking.sync("study")
+    tags = tracking.client(tracking.uri()).get_experiment_by_name("study").tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
