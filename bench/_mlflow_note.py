@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-SUMMARY = "report/summary.md"  # written by whoever can judge the records
+SUMMARY = "report/leaderboard.md"  # written by whoever can judge the records; its title is the study's name
 LONGEST = 7900  # MLflow cuts a tag after 8,000 characters
 _CUT = "\n\n(The rest is in the report.)"
 
@@ -13,8 +13,8 @@ _CUT = "\n\n(The rest is in the report.)"
 def description(facts: Mapping[str, Any], folder: Path, state: str) -> str:
     """What the study asks, of what data, at what budget, how far it is; then its summary, where there is one."""
     said = [f"**{facts['name']}**: {_question(facts)}", "\n".join(f"- {line}" for line in _lines(facts, state))]
-    summary = folder / SUMMARY
-    text = "\n\n".join(part for part in (*said, summary.read_text() if summary.exists() else "") if part)
+    summary = (folder / SUMMARY).read_text().partition("\n\n")[2] if (folder / SUMMARY).exists() else ""
+    text = "\n\n".join(part for part in (*said, summary) if part)
     return text if len(text) <= LONGEST else text[: LONGEST - len(_CUT)].rpartition("\n")[0] + _CUT
 
 

@@ -150,10 +150,6 @@ _NOTE = "Mean ± standard deviation over training seeds. Intervals, tests, cost 
 
 
 def markdown(study: Study) -> str:
-    return f"# {study.name}\n\n{summary(study)}"
-
-
-def summary(study: Study) -> str:
     """A table of each protocol's leading figure, in percent, with the sentences that belong beside it."""
     from reports.verdict import sentences
 
@@ -162,7 +158,7 @@ def summary(study: Study) -> str:
     said = " ".join(sentences(study))
     table = "\n".join("| " + " | ".join(line) + " |" for line in (found.head, rule, *found.rows))
     marks = "".join(f"({number}) Not ranked: {mark}.\n" for number, mark in enumerate(found.notes, 1))
-    return f"{said}\n\n{table}\n\n{_NOTE}\n" + (f"\n{marks}" if marks else "")
+    return f"# {study.name}\n\n{said}\n\n{table}\n\n{_NOTE}\n" + (f"\n{marks}" if marks else "")
 
 
 def tex(study: Study) -> str:

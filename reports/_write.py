@@ -12,7 +12,6 @@ from reports import _markup, _plots, _sections, _tables, _words
 from reports._study import Study, read
 
 LARGEST = 8_000_000
-SUMMARY = "summary.md"
 
 
 def write(
@@ -50,7 +49,6 @@ def write(
     tables = {"csv": _tables.csv, "md": _tables.markdown, "json": _tables.as_json, "tex": _tables.tex}
     for kind, made in tables.items():
         write_text(folder / f"leaderboard.{kind}", made(study))
-    write_text(folder / SUMMARY, _tables.summary(study))
     write_text(folder / "report.html", text)
     return folder / "report.html"
 
@@ -72,10 +70,10 @@ def _kept(folder: Path) -> Iterator[None]:
 
 
 def summarise(study_folder: str | Path) -> None:
-    """Write the sentences of the verdict and the leaderboard where MLflow's description of the study takes them from."""
+    """Write leaderboard.md alone, from which MLflow's description of the study takes the verdict and the leaderboard."""
     study = read(study_folder)
     (study.folder / "report").mkdir(exist_ok=True)
-    write_text(study.folder / "report" / SUMMARY, _tables.summary(study))
+    write_text(study.folder / "report" / "leaderboard.md", _tables.markdown(study))
 
 
 def page(study: Study, *, sections: Iterable[str] | None = None, refresh: float | None = None) -> str:

@@ -218,7 +218,7 @@ def test_a_run_has_its_datasets_and_the_study_each_training_set_once(trained, he
 def test_the_description_says_what_is_asked_and_ends_with_the_summary(runs):
     def summary(folder):
         (folder / "report").mkdir()
-        (folder / "report" / "summary.md").write_text("lmcl is tied with softmax.\n")
+        (folder / "report" / "leaderboard.md").write_text("# study\n\nlmcl is tied with softmax.\n")
 
     sweep(describe=summary)
     parent = shown_parent()
@@ -238,7 +238,7 @@ def test_a_summary_that_fails_costs_a_line(runs):
 
 def test_a_long_description_is_cut_between_lines(begun):
     (begun / "report").mkdir()
-    (begun / "report" / "summary.md").write_text("| a row of the leaderboard |\n" * 500)
+    (begun / "report" / "leaderboard.md").write_text("# study\n\n" + "| a row of the leaderboard |\n" * 500)
     tracking.sync("study")
     assert len(shown_parent()) < 8000 and shown_parent().endswith("leaderboard |\n\n(The rest is in the report.)")
 
