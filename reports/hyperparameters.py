@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from bench.record import Record
-from reports import _figures, _plots, _rows, _tuning, _words
+from reports import _figures, _importance, _plots, _rows, _tuning, _words
 from reports import _markup as html
 from reports._study import Study
 
@@ -34,22 +34,27 @@ _CAPTION = (
 
 def render(records: Study) -> Markup:
     """One row of panels a search, one panel a hyper-parameter that it varied."""
-    varied = {key: _varied(trials) for key, trials in _tuning.searches(records).items()}
-    varied = {key: names for key, names in varied.items() if names}
-    if not varied and not records.searched:
+    shown = {key: names for key, trials in _tuning.searches(records).items() if (names := varied(trials))}
+    if not shown and not records.searched:
         return Markup("")
-    if not varied:
+    if not shown:
         return html.paragraph("No tuning trials: nothing was searched in this study.")
-    return html.join([html.paragraph(_CAPTION, kind="note"), *[_figure(records, *entry) for entry in varied.items()]])
+    return html.join([html.paragraph(_CAPTION, kind="note"), *[_figure(records, *entry) for entry in shown.items()]])
 
 
-def _varied(trials: Sequence[Record]) -> list[str]:
+def varied(trials: Sequence[Record]) -> list[str]:
+    """The hyper-parameters that differ between trials, the loss's own first."""
     values: dict[str, set[float]] = {}
     for record in trials:
         for name, value in _tuning.parameters(record).items():
             values.setdefault(name, set()).add(value)
     found = [name for name, seen in values.items() if len(seen) > 1]
     return sorted(found, key=lambda name: (name in SHARED, list(LETTERS).index(name) if name in LETTERS else 99, name))
+
+
+def title(name: str) -> str:
+    """A hyper-parameter as a reader sees it."""
+    return LETTERS.get(name, name.replace("_", " "))
 
 
 def _figure(study: Study, key: tuple[str, str], names: Sequence[str]) -> Markup:
@@ -88,10 +93,10 @@ def _panel(ax: "Axes", study: Study, trials: Sequence[Record], name: str, chosen
     if chosen is not None:
         ax.axvline(chosen, color=_plots.COLOURS[1], linestyle="--", linewidth=1)
     values = [x for x, _, _ in points if math.isfinite(x)]
-    if min(values) > 0 and max(values) / min(values) >= 8:
+    if _importance.logarithmic(values):
         ax.set_xscale("log")
         _plots.log_ticks(ax.xaxis)
-    ax.set_xlabel(LETTERS.get(name, name.replace("_", " ")))
+    ax.set_xlabel(title(name))
     if chosen is not None:
         ax.set_title(_words.value(float(chosen)), fontsize=9, color=_plots.COLOURS[1], loc="right")
 
