@@ -193,7 +193,8 @@ class Result:
         scores: per protocol the plain form of its `Scores` without raw arrays, with `hash`, `spec` and `overlap`.
         raw: array name -> array, `protocol/what` (per-pair scores ...).
         cost: `train_seconds`, `images_per_second`, `peak_memory_mb`, `parameters`, `epochs`, `device`, `precision`, and
-            of a trial that trained, how many `processes` did (memory and device are those of the first).
+            of a trial that trained, how many `processes` did (memory and device are those of the first); where the device
+            reports it, `energy_joules` of the training steps and `energy_of` what (bench.energy).
         provenance: versions, git commit and dirty flag, data fingerprint, skipped images.
     """
 

@@ -6,7 +6,9 @@ from bench.errors import RequestError
 from reports import _figures, _rows
 from reports._rows import Row
 from reports._study import Study
-from reports.statistics import Comparison, Sample, compare, holm_family, rank_ranges
+from reports.statistics import Comparison, Sample, all_pairs, compare, holm_family, rank_ranges
+
+Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -42,21 +44,39 @@ def against_itself(study: Study, metric: str) -> list[Line]:
     return [Line(one.row, one.against, holm_family([one.comparison])[0]) if one.comparison else one for one in lines]
 
 
-def ranks(study: Study, metric: str) -> dict[tuple[str, str], tuple[int, int]]:
+def ranks(study: Study, metric: str) -> dict[Key, tuple[int, int]]:
     """(backbone, loss) of each tuned row -> its rank range; empty where the rows cannot all be compared."""
-    samples: dict[str, Sample] = {}
-    keys: dict[str, tuple[str, str]] = {}
-    for row in _rows.rows(study, "tuned"):
-        cell = _rows.cell(study, row, metric)
-        if cell.sample is None or cell.marks:
-            return {}
-        samples[cell.sample.name] = cell.sample
-        keys[cell.sample.name] = row.backbone, row.label
+    samples, keys = _tuned_samples(study, metric)
     try:
         found = rank_ranges(samples, higher_is_better=_figures.higher_is_better(metric))
     except RequestError:
         return {}
     return {keys[name]: found[name] for name in samples}
+
+
+def pairs(study: Study, metric: str) -> dict[tuple[Key, Key], str]:
+    """(row, row), each its (backbone, loss) -> the first one's verdict against the second, under a Holm over all pairs."""
+    samples, keys = _tuned_samples(study, metric)
+    try:
+        found = all_pairs(samples, higher_is_better=_figures.higher_is_better(metric))
+    except RequestError:
+        return {}
+    turned = {"better": "worse", "worse": "better"}
+    verdicts = {(keys[a], keys[b]): test.verdict for (a, b), test in found.items()}
+    return verdicts | {(b, a): turned.get(verdict, verdict) for (a, b), verdict in verdicts.items()}
+
+
+def _tuned_samples(study: Study, metric: str) -> tuple[dict[str, Sample], dict[str, Key]]:
+    """The figures of the tuned rows by their names, and (backbone, loss) of each; nothing where one of them has none."""
+    samples: dict[str, Sample] = {}
+    keys: dict[str, Key] = {}
+    for row in _rows.rows(study, "tuned"):
+        cell = _rows.cell(study, row, metric)
+        if cell.sample is None or cell.marks:
+            return {}, {}
+        samples[cell.sample.name] = cell.sample
+        keys[cell.sample.name] = row.backbone, row.label
+    return samples, keys
 
 
 def detectable(study: Study, metric: str) -> float | None:

@@ -191,16 +191,21 @@ def holm_family(family: Sequence[Comparison]) -> list[Comparison]:
     return [replace(one, adjusted=p) for one, p in zip(family, holm([one.p for one in family]), strict=True)]
 
 
+def all_pairs(samples: Mapping[str, Sample], *, higher_is_better: bool = True) -> dict[tuple[str, str], Comparison]:
+    """(a, b), in the order given -> their comparison, under a Holm over all pairs."""
+    pairs = list(combinations(samples, 2))
+    tests = holm_family([compare(samples[a], samples[b], higher_is_better=higher_is_better) for a, b in pairs])
+    return dict(zip(pairs, tests, strict=True))
+
+
 def rank_ranges(samples: Mapping[str, Sample], *, higher_is_better: bool = True) -> dict[str, tuple[int, int]]:
     """Row -> the ranks it may hold: [1 + rows significantly better, K - rows significantly worse].
 
     All pairs are tested, with a Holm of their own; below five seeds nothing is claimed, so the range is the full one.
     """
-    pairs = [(a, b) for a, b in combinations(samples, 2)]
-    tests = holm_family([compare(samples[a], samples[b], higher_is_better=higher_is_better) for a, b in pairs])
     above = dict.fromkeys(samples, 0)
     below = dict.fromkeys(samples, 0)
-    for (a, b), test in zip(pairs, tests, strict=True):
+    for (a, b), test in all_pairs(samples, higher_is_better=higher_is_better).items():
         if test.verdict in ("better", "worse"):
             winner, loser = (a, b) if test.verdict == "better" else (b, a)
             above[loser] += 1
