@@ -6,7 +6,7 @@ from bench.errors import RequestError
 from reports import _figures, _rows
 from reports._rows import Row
 from reports._study import Study
-from reports.statistics import Comparison, Sample, all_pairs, compare, holm_family, rank_ranges
+from reports.statistics import Comparison, Sample, all_pairs, compare, compare_within, holm_family, rank_ranges
 
 Key = tuple[str, str]
 
@@ -34,10 +34,13 @@ def against_reference(study: Study, metric: str) -> list[Line]:
 
 
 def against_itself(study: Study, metric: str) -> list[Line]:
-    """The A/A rows: the reference on other seeds against the reference; no part of the family, so not corrected."""
+    """The A/A rows: the reference on other seeds against the reference; no part of the family, so not corrected.
+
+    Where there are several searches these are pairs: the same winners were run on other seeds.
+    """
     tuned = {(row.backbone, row.label): row for row in _rows.rows(study, "tuned")}
     lines = [
-        _line(study, metric, row, tuned[row.backbone, row.label])
+        _line(study, metric, row, tuned[row.backbone, row.label], within=True)
         for row in _rows.rows(study, "again")
         if (row.backbone, row.label) in tuned
     ]
@@ -85,7 +88,7 @@ def detectable(study: Study, metric: str) -> float | None:
     return max(effects, default=None)
 
 
-def _line(study: Study, metric: str, row: Row, against: Row) -> Line:
+def _line(study: Study, metric: str, row: Row, against: Row, within: bool = False) -> Line:
     a, b = _rows.cell(study, row, metric), _rows.cell(study, against, metric)
     for one, cell in ((row, a), (against, b)):
         if cell.marks:
@@ -93,7 +96,8 @@ def _line(study: Study, metric: str, row: Row, against: Row) -> Line:
         if cell.sample is None:
             return Line(row, against, None, f"{metric} of {one.name}: {cell.missing}")
     assert a.sample is not None and b.sample is not None  # a cell without a sample was answered above
+    test = compare_within if within and a.sample.searches else compare
     try:
-        return Line(row, against, compare(a.sample, b.sample, higher_is_better=_figures.higher_is_better(metric)))
+        return Line(row, against, test(a.sample, b.sample, higher_is_better=_figures.higher_is_better(metric)))
     except RequestError as error:
         return Line(row, against, None, str(error))

@@ -97,8 +97,12 @@ def count(number: float) -> str:
 
 
 def many(number: int, noun: str) -> str:
-    """`1 seed`, `3 seeds`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    """`1 seed`, `3 seeds`, `3 searches`."""
+    return f"{number:,} {noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    return f"{noun}es" if noun.endswith("ch") else f"{noun}s"
 
 
 def listing(words: Sequence[str], last: str = "and") -> str:

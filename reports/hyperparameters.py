@@ -65,8 +65,8 @@ def _figure(study: Study, key: tuple[str, str], names: Sequence[str]) -> Markup:
     )
     for ax in axes[0][len(names) :]:
         ax.set_visible(False)
-    winner = next((row for row in _rows.rows(study, "tuned") if (row.backbone, row.label) == key), None)
-    chosen = _tuning.parameters(winner.records[0]) if winner else {}
+    winner = next((r for r in study.of("tuned") if (r.trial.backbone, r.trial.arm) == key), None)
+    chosen = _tuning.parameters(winner) if winner else {}
     for name, ax in zip(names, axes[0], strict=False):
         _panel(ax, study, trials, name, chosen.get(name))
     axes[0][0].set_ylabel(f"{_figures.full_title(study.objective)}, %")

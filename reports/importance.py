@@ -31,8 +31,8 @@ _NOTHING = "nothing can be said"
 
 
 def render(records: Study) -> Markup:
-    """A row a search, a column a hyper-parameter."""
-    searches = {key: trials for key, trials in _tuning.searches(records).items() if varied(trials)}
+    """A row a loss (the trials of all its searches), a column a hyper-parameter."""
+    searches = {key: trials for key, trials in _tuning.by_loss(records).items() if varied(trials)}
     if not searches and not records.searched:
         return Markup("")
     if not searches:
