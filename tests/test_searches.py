@@ -4,6 +4,8 @@ import json
 
 import fake_trial
 import pytest
+from made_up_drivers import drivers  # noqa: F401 (fixture)
+from made_up_shared import RANDOM, check_whole, study  # noqa: F401 (fixture)
 from made_up_sweep import make, no_mlflow, numbers, of, sweep  # noqa: F401 (fixtures)
 
 import sweeps
@@ -100,7 +102,7 @@ def test_what_was_planned_was_trained_and_what_is_least_is_counted(done):
     assert whole >= summary["epochs"]
     # Of each loss: 3 searches of a trial, its finalist and 2 confirmations, and 2 untuned rows; 3 x 2 of the A/A row.
     assert plan.least_trials(study) == 2 * (3 * (1 + 1 + 2) + 2) + 6
-    assert [says for _, says in budget.wrong(replicated(budget={"max_trials": 33}))][0].startswith(
+    assert next(says for _, says in budget.wrong(replicated(budget={"max_trials": 33}))).startswith(
         "got 33, expected at least 34"
     )
 
@@ -189,3 +191,16 @@ def test_the_index_and_mlflow_tell_searches_apart(done):
     tags = _mlflow_run.labels(one)
     assert tags["search"] == "2" and f"{one.trial.name} #2 " in tags["mlflow.runName"]
     assert tags["label"] == one.trial.name
+
+
+def test_three_drivers_run_the_searches_of_one(study, drivers, tmp_path):
+    """The claims tell the trials of different searches apart."""
+    tune = RANDOM | {"searches": 3, "trials": 4, "epochs": 2}
+    alone = drivers.drive("alone", make(tune=tune, **SMALL))
+    drivers.executed.clear()
+    names = ["a", "b", "c"]
+    for name in names:
+        drivers.start(name, study(tune=tune, **SMALL))
+    drivers.join(*names)
+    assert numbers(check_whole(tmp_path, drivers, names)) == numbers(alone)
+    assert set(drivers.executed.values()) == {1}
