@@ -113,9 +113,11 @@ def moment(known: Record, event: Progress | None = None) -> tuple[int, int]:
 def labels(known: Record) -> dict[str, str]:
     """The tags that a trial's run is made with, but for its parent's."""
     trial = known.trial
-    label = f"{trial.backbone} {trial.name} {trial.role} {trial.number} seed {trial.seed}"
+    label = f"{trial.backbone} {trial.arm} {trial.role} {trial.number} seed {trial.seed}"
     tags = {"mlflow.runName": label, "facebench.trial": trial.id, "label": trial.name}
-    return tags | {key: str(getattr(trial, key)) for key in ("study", "stage", "role", "backbone", "loss", "seed")}
+    return tags | {
+        key: str(getattr(trial, key)) for key in ("study", "stage", "role", "backbone", "loss", "seed", "search")
+    }
 
 
 def parameters(known: Record) -> list["Param"]:

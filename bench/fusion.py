@@ -86,4 +86,6 @@ def _cost(members: Sequence[Record]) -> dict[str, Any]:
     """What all networks took together; what cannot be added up is left out."""
     costs = [record.cost for record in members]
     summed = {key: sum(cost[key] for cost in costs) for key in ("train_seconds", "parameters", "epochs")}
+    if all("energy_joules" in cost for cost in costs):
+        summed |= {"energy_joules": sum(cost["energy_joules"] for cost in costs), "energy_of": costs[0]["energy_of"]}
     return summed | {"device": costs[0].get("device"), "precision": costs[0].get("precision")}

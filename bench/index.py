@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench import record
+from bench.plain import arm
 from bench.record import Record
 
 NAME = "index.jsonl"
@@ -36,6 +37,7 @@ class Entry:
         epochs, seconds: what was trained, and how long from the trial's start to the last epoch's end.
         last: the metrics of the last epoch, where there are no final ones.
         scored: whether a protocol was scored.
+        search: as in `bench.plain.Trial`.
     """
 
     id: str
@@ -57,6 +59,12 @@ class Entry:
     metrics: dict[str, float]
     last: dict[str, float]
     scored: bool
+    search: int = 1
+
+    @property
+    def arm(self) -> str:
+        """As in `bench.plain.Trial`."""
+        return arm(self.name, self.search)
 
     @property
     def ended(self) -> bool:
@@ -93,6 +101,7 @@ def entry(known: Record) -> Entry:
         known.metrics,
         {} if known.metrics or not known.events else known.events[-1].metrics,
         bool(known.scores),
+        trial.search,
     )
 
 
@@ -123,7 +132,7 @@ def entries(study_folder: Path) -> list[Entry]:
         kept.append(line.text)
     if new:
         _rewrite(study_folder / NAME, kept)
-    return sorted(found, key=lambda one: (one.stage, one.backbone, one.name, one.role, one.number))
+    return sorted(found, key=lambda one: (one.stage, one.backbone, one.name, one.role, one.search, one.number))
 
 
 def _folders(study_folder: Path) -> list[str]:

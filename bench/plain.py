@@ -72,6 +72,7 @@ class Trial:
             centres), `embeddings` (those of the training images and of every protocol, as they were scored).
         shard_classes: whether a trial of several processes shares the class weights out among them (losses.Sharded).
         sample_classes: the share of the classes that a training step looks at (Partial FC); 1: all.
+        search: which of the study's independent searches of this configuration it belongs to, from 1.
     """
 
     study: str = "single"
@@ -114,11 +115,17 @@ class Trial:
     keep: tuple[str, ...] = ()
     shard_classes: bool = False
     sample_classes: float = 1.0
+    search: int = 1
 
     @property
     def name(self) -> str:
         """The row of a report that the trial belongs to: its label, else its loss."""
         return self.label or self.loss
+
+    @property
+    def arm(self) -> str:
+        """`name` with its search: `lmcl`, and of further independent searches `lmcl #2`."""
+        return arm(self.name, self.search)
 
     def plain(self) -> dict[str, Any]:
         """The trial as JSON-able data; `Trial.from_plain` reads it back."""
@@ -150,6 +157,11 @@ class Trial:
         return hashlib.sha256(_CANONICAL.encode(said).encode()).hexdigest()[:16]
 
 
+def arm(name: str, search: int) -> str:
+    """What a configuration is called under one of its independent searches; the first one has its own name."""
+    return name if search == 1 else f"{name} #{search}"
+
+
 def _plain(value: Any) -> Any:
     """A field's value as JSON would give it back."""
     if isinstance(value, Options):
@@ -170,6 +182,7 @@ _LATER = (
     "keep",
     "shard_classes",
     "sample_classes",
+    "search",
 )
 _USUAL = {name: value for name, value in Trial().plain().items() if name in _LATER}
 
@@ -193,7 +206,8 @@ class Result:
         scores: per protocol the plain form of its `Scores` without raw arrays, with `hash`, `spec` and `overlap`.
         raw: array name -> array, `protocol/what` (per-pair scores ...).
         cost: `train_seconds`, `images_per_second`, `peak_memory_mb`, `parameters`, `epochs`, `device`, `precision`, and
-            of a trial that trained, how many `processes` did (memory and device are those of the first).
+            of a trial that trained, how many `processes` did (memory and device are those of the first); where the device
+            reports it, `energy_joules` of the training steps and `energy_of` what (bench.energy).
         provenance: versions, git commit and dirty flag, data fingerprint, skipped images.
     """
 

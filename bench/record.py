@@ -178,6 +178,10 @@ def _final(folder: Path, body: dict[str, Any]) -> Record:
 
 
 def read_study(study_folder: Path) -> list[Record]:
-    """All records of a study, ordered by stage, backbone, name, role and number."""
+    """All records of a study, ordered by stage, backbone, name, role, search and number."""
     found = [read(path.parent) for path in sorted(study_folder.glob("*/trial.json")) if is_trial(path.parent)]
-    return sorted(found, key=lambda r: (r.trial.stage, r.trial.backbone, r.trial.name, r.trial.role, r.trial.number))
+    return sorted(found, key=lambda r: _place(r.trial))
+
+
+def _place(trial: Trial) -> tuple[str, str, str, str, int, int]:
+    return trial.stage, trial.backbone, trial.name, trial.role, trial.search, trial.number

@@ -94,7 +94,8 @@ def plan(found: Any) -> None:
         highlight=False,
     )
     table = Table(box=None, pad_edge=False)
-    for column in ("", "seeds now", "finds now, points", "seeds needed", "at worst", "further runs", "training"):
+    units = "searches" if found.comparisons[0].unit == "search" else "seeds"
+    for column in ("", f"{units} now", "finds now, points", f"{units} needed", "at worst", "further runs", "training"):
         table.add_column(column, justify="left" if not column else "right", no_wrap=True)
     for need in found.comparisons:
         costs = [_or_none(need.runs), _time(need.seconds)]
@@ -104,24 +105,25 @@ def plan(found: Any) -> None:
         )
     console.print(table)
     for need in found.comparisons:
-        times = [f"{_times(times)} with {seeds} seeds" for seeds, times in need.identities.items()]
+        times = [f"{_times(times)} with {seeds} {units}" for seeds, times in need.identities.items()]
         console.print(f"{need.a} - {need.b}: test identities: {', '.join(times)}", markup=False, highlight=False)
     for sentence in found.refused:
         console.print(f"not compared: {sentence}", markup=False, highlight=False)
-    console.print(_together(found), markup=False, highlight=False)
+    console.print(_together(found, units), markup=False, highlight=False)
     console.print(
-        "By the spreads that this study saw. At worst: where the spread over seeds is at the upper end of what so few seeds "
+        f"By the spreads that this study saw. At worst: where the spread over {units} is at the upper end of what so few "
         "leave open (one chance in five is beyond it).",
         style="dim",
     )
 
 
-def _together(found: Any) -> str:
+def _together(found: Any, units: str) -> str:
     if found.seeds is None:
-        return "together: no number of seeds serves every comparison; the test needs more identities"
+        return f"together: no number of {units} serves every comparison; the test needs more identities"
     if not found.runs:
-        return f"together: the seeds that are there serve every comparison ({found.seeds} would)"
-    return f"together: `confirm: {{seeds: {found.seeds}}}`, {found.runs} further runs, {_time(found.seconds)} one after another"
+        return f"together: the {units} that are there serve every comparison ({found.seeds} would)"
+    part = "tune" if units == "searches" else "confirm"
+    return f"together: `{part}: {{{units}: {found.seeds}}}`, {found.runs} further runs, {_time(found.seconds)} one after another"
 
 
 def _or_none(number: int | None) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench import batches
+from bench import batches, energy
 from bench.augment import augmented
 from bench.device import Device
 from bench.errors import RequestError, TrialFailed
@@ -99,6 +99,7 @@ class Fit:
         self.epoch = 0
         self.step = 0
         self.seconds = 0.0  # spent in training steps
+        self.energy = energy.meter(device.device, self.parallel.size)  # of these, on the machine of the first process
 
     def run_epoch(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         """One pass over (N, H, W, C) uint8 images in a random order; the epoch's mean loss and last learning rate.
@@ -109,6 +110,7 @@ class Fit:
             TrialFailed: the loss is not finite (it names step, epoch and learning rate).
         """
         begun = time.monotonic()
+        self.energy.start()
         random = np.random.default_rng([self.settings.seed, self.epoch])
         size, grouped = self.settings.batch_size, self.settings.images_per_identity
         per_epoch = batches.steps_per_epoch(len(images), size)
@@ -128,6 +130,7 @@ class Fit:
         self.parallel.agree(self.criterion, self.optimizer)
         self._check_weights()
         self.seconds += time.monotonic() - begun
+        self.energy.stop()
         found = {"train/loss": torch.stack(losses).double().mean().item(), "train/learning_rate": rate}
         return found if self.epoch > 1 else found | {"train/loss_at_start": losses[0].item()}
 
@@ -172,6 +175,7 @@ class Fit:
             "epoch": self.epoch,
             "step": self.step,
             "seconds": self.seconds,
+            "joules": self.energy.joules,
         }
 
     def restore(self, state: dict) -> None:
@@ -180,6 +184,7 @@ class Fit:
         self.criterion.load_state_dict(state["criterion"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
+        self.energy.go_on(state.get("joules"))  # those of before lack it
 
 
 def fit(

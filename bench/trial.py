@@ -120,6 +120,7 @@ def _result(
         "device": work.device.name,
         "processes": work.parallel.size,
         "precision": "bf16" if work.device.bf16 else "float32",
+        **work.energy.cost(),
     }
     skipped = [f"{bad.name}: {bad.reason}" for bad in data.pixels.unreadable]
     facts = {

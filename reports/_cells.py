@@ -26,10 +26,29 @@ def blocks(rows: Sequence[Row]) -> list[list[Row]]:
     return [[row for row in rows if row.role == "tuned"], [row for row in rows if row.role != "tuned"]]
 
 
-def chosen(row: Row) -> dict[str, Any]:
-    """The hyper-parameters of a row: the loss's own, the learning rate and the weight decay."""
-    trial = row.records[0].trial
-    return {**trial.loss_options, "learning_rate": trial.learning_rate, "weight_decay": trial.weight_decay}
+def chosen(row: Row) -> dict[int, dict[str, Any]]:
+    """Of each search of a row the hyper-parameters: the loss's own, the learning rate and the weight decay."""
+    trials = {number: row.of_search(number).records[0].trial for number in row.searches}
+    return {
+        number: {**trial.loss_options, "learning_rate": trial.learning_rate, "weight_decay": trial.weight_decay}
+        for number, trial in trials.items()
+    }
+
+
+def settings(row: Row) -> str:
+    """The hyper-parameters in words; where there are several searches, those of each."""
+    found = chosen(row)
+    if len(found) == 1:
+        return _words.settings(next(iter(found.values())))
+    return "; ".join(f"search {number}: {_words.settings(said)}" for number, said in found.items())
+
+
+def runs(study: Study, row: Row) -> str:
+    """How many ended: `5`, or `6 in 3 searches`."""
+    ended = [*row.done("finished"), *row.done("failed")]
+    if not row.searched_anew(study):
+        return str(len(ended))
+    return f"{len(ended)} in {_words.many(len({one.trial.search for one in ended}), 'search')}"
 
 
 def label(study: Study, row: Row) -> html.Item:

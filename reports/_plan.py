@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import RequestError
+from bench.record import Record
 from reports import _comparisons, _power, _rows
 from reports._comparisons import Line
 from reports._power import Spread
@@ -12,7 +13,8 @@ from reports._rows import Row
 from reports._study import Study, read
 from reports.statistics import POWER
 
-SEEDS = (5, 10, 20)  # at which the identities that would be needed are told
+SEEDS = {"seed": (5, 10, 20), "search": (3, 5, 10)}  # at which the identities that would be needed are told
+_OF_A_SEARCH = ("search", "finalist", "tuned")  # roles
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Need:
         identities: seeds of each -> how many times as many identities find it; None: none do.
         runs: further runs of both rows that `needed` means; None: no number of them helps.
         seconds: what these take one after another, by what the rows' runs took in training; None: not known.
+        unit: what is called seeds here: `seed`, or `search` where each loss was tuned by several; a further one of these has
+            its tuning trials among its runs.
     """
 
     a: str
@@ -42,6 +46,7 @@ class Need:
     identities: dict[int, float | None]
     runs: int | None
     seconds: float | None
+    unit: str = "seed"
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Plan:
     """What a study's declared comparisons need to find a true difference of `effect` (a fraction) with `power`.
 
     Attributes:
-        seeds: of every row, that serve all comparisons; None: no number does.
+        seeds: of every row (searches where the comparisons' unit is these), that serve all comparisons; None: no number does.
         runs, seconds: what that means together, each row's further runs counted once.
     """
 
@@ -90,7 +95,7 @@ def plan(study_folder: str | Path, effect: float, metric: str | None = None, pow
     needs = tuple(_need(study, line, metric, effect, power) for line in found)
     seeds = None if any(need.needed is None for need in needs) else max(need.needed or 0 for need in needs)
     rows = list({id(row): row for line in found for row in (line.row, line.against)}.values())
-    runs, seconds = _cost(rows, seeds)
+    runs, seconds = _cost(study, rows, seeds)
     return Plan(study.name, metric, effect, power, needs, refused, seeds, runs, seconds)
 
 
@@ -99,7 +104,7 @@ def _need(study: Study, line: Line, metric: str, effect: float, power: float) ->
     assert a is not None and b is not None  # they were compared
     spread = Spread.of(a, b)
     needed = _power.seeds_needed(spread, effect, power)
-    runs, seconds = _cost([line.row, line.against], needed)
+    runs, seconds = _cost(study, [line.row, line.against], needed)
     return Need(
         a=_rows.label(study, line.row.name, line.row.backbone),
         b=line.against.name,
@@ -109,23 +114,34 @@ def _need(study: Study, line: Line, metric: str, effect: float, power: float) ->
         detectable=_power.detectable(spread, spread.seeds, power=power),
         needed=needed,
         at_worst=_power.seeds_needed(spread.widest(), effect, power),
-        identities={seeds: _power.identities_needed(spread, effect, seeds, power) for seeds in SEEDS},
+        identities={seeds: _power.identities_needed(spread, effect, seeds, power) for seeds in SEEDS[spread.unit]},
         runs=runs,
         seconds=seconds,
+        unit=spread.unit,
     )
 
 
-def _cost(rows: Sequence[Row], seeds: int | None) -> tuple[int | None, float | None]:
-    """Further runs that bring each row to so many seeds, and their seconds."""
+def _cost(study: Study, rows: Sequence[Row], seeds: int | None) -> tuple[int | None, float | None]:
+    """Further runs that bring each row to so many seeds, or searches, and their seconds."""
     if seeds is None:
         return None, None
-    runs = [max(0, seeds - len(row.done("finished")) - len(row.done("failed"))) for row in rows]
-    each = [_seconds(row) for row in rows]
-    if any(seconds is None for seconds, more in zip(each, runs, strict=True) if more):
-        return sum(runs), None
-    return sum(runs), sum(more * (seconds or 0.0) for seconds, more in zip(each, runs, strict=True))
+    further = [_further(study, row, seeds) for row in rows]
+    runs = sum(count for count, _ in further)
+    if any(seconds is None for count, seconds in further if count):
+        return runs, None
+    return runs, sum(count * (seconds or 0.0) for count, seconds in further)
 
 
-def _seconds(row: Row) -> float | None:
-    known = [float(r.cost.get("train_seconds", r.seconds)) for r in row.done("finished") if r.cost or r.seconds]
+def _further(study: Study, row: Row, seeds: int) -> tuple[int, float | None]:
+    """Runs that a row lacks, and the seconds of one. A further search means as many as the others had in the mean."""
+    ended = [*row.done("finished"), *row.done("failed")]
+    if not row.searched_anew(study):
+        return max(0, seeds - len(ended)), _seconds(row.done("finished"))
+    runs = [r for r in study.of(*_OF_A_SEARCH) if (r.trial.backbone, r.trial.name) == (row.backbone, row.label)]
+    lacks = max(0, seeds - len({one.trial.search for one in ended}))
+    return round(lacks * len(runs) / len(row.searches)), _seconds(runs)
+
+
+def _seconds(records: Sequence[Record]) -> float | None:
+    known = [float(r.cost.get("train_seconds", r.seconds)) for r in records if r.cost or r.seconds]
     return sum(known) / len(known) if known else None

@@ -5,12 +5,12 @@ of the three says how both would have to grow for a wanted effect.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from reports._sample import Sample
-from reports.statistics import LEVEL, POWER, SEEDS_FOR_A_VERDICT, cluster_variance
+from reports.statistics import LEAST, LEVEL, POWER, cluster_variance
 
 MOST = 1000  # seeds: what needs more needs something else
 OPEN = 0.8  # confidence of the upper bound of a spread
@@ -26,6 +26,7 @@ class Spread:
         clusters: how many clusters of identities that was seen on.
         folds: whether these are folds, of which more identities make none more.
         seeds: of the row with fewer, from which all of it was estimated.
+        unit: what is called seeds here, `seed` or `search` (`reports._sample`).
     """
 
     a: float
@@ -34,6 +35,7 @@ class Spread:
     clusters: int
     folds: bool
     seeds: int
+    unit: str = "seed"
 
     @classmethod
     def of(cls, a: Sample, b: Sample) -> "Spread":
@@ -46,6 +48,7 @@ class Spread:
             clusters=len(difference),
             folds=a.kind == "folds",
             seeds=min(a.seeds, b.seeds),
+            unit="search" if a.unit == b.unit == "search" else "seed",
         )
 
     def widest(self) -> "Spread":
@@ -54,7 +57,7 @@ class Spread:
 
         df = self.seeds - 1
         more = df / float(stats.chi2.ppf(1 - OPEN, df))
-        return Spread(self.a * more, self.b * more, self.identity, self.clusters, self.folds, self.seeds)
+        return replace(self, a=self.a * more, b=self.b * more)
 
 
 def detectable(spread: Spread, seeds: int, identities: float = 1.0, power: float = POWER) -> float:
@@ -75,7 +78,7 @@ def detectable(spread: Spread, seeds: int, identities: float = 1.0, power: float
 
 def seeds_needed(spread: Spread, effect: float, power: float = POWER) -> int | None:
     """The fewest seeds of each row, and as many as a verdict needs, that find an effect; None: no number of them does."""
-    low, high = SEEDS_FOR_A_VERDICT, MOST
+    low, high = LEAST[spread.unit], MOST
     if detectable(spread, high, power=power) > effect:
         return None
     while low < high:  # more seeds find smaller effects

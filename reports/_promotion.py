@@ -17,7 +17,7 @@ from reports import _comparisons, _figures, _rows, _words
 from reports._cells import chosen
 from reports._rows import Row
 from reports._study import Study, read
-from reports.statistics import SEEDS_FOR_A_VERDICT, level_interval
+from reports.statistics import LEAST, Sample, level_interval
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ def _row(study: Study, metric: str, loss: str | None) -> Row:
 
 def _seed(study: Study, row: Row) -> tuple[Record, str]:
     """The run that is promoted, and why this one."""
-    runs = sorted(row.done("finished"), key=lambda record: record.trial.number)
-    metric, several = study.objective, _words.many(len(runs), "seed")
+    runs = sorted(row.done("finished"), key=lambda record: (record.trial.search, record.trial.number))
+    metric, several = study.objective, _words.many(len(runs), "run")
     if any(metric not in record.metrics for record in runs):
-        why = f"the first of its {several}: the confirmed runs held nobody out to choose by, and test figures choose no seed"
+        why = f"the first of its {several}: they held nobody out to choose by, and test figures choose no seed"
         return runs[0], why
     sign = 1 if _figures.higher_is_better(metric) else -1
     best = max(runs, key=lambda record: sign * record.metrics[metric])  # of equal ones the first
@@ -99,12 +99,16 @@ def _against(study: Study, row: Row, metric: str) -> list[str]:
     said = [f"{_words.many(len(open_), 'run')} of it not finished"] if open_ else []
     if not open_ and study.facts.get("state", "finished") != "finished":
         said.append(f"the study is {study.facts['state']}")
-    if cell.sample.seeds < SEEDS_FOR_A_VERDICT:
-        seeds = _words.many(cell.sample.seeds, "seed")
-        said.append(f"it is a pilot of {seeds}, a verdict needs {SEEDS_FOR_A_VERDICT}")
+    if cell.sample.seeds < (least := LEAST[cell.sample.unit]):
+        said.append(f"it is a pilot of {_units(cell.sample)}, a verdict needs {least}")
     if any(record.provenance.get("dirty") for record in row.records):
         said.append("its code had uncommitted changes")
     return said + [f"its figure is not ranked ({mark})" for mark in cell.marks]
+
+
+def _units(sample: Sample) -> str:
+    """`5 seeds`, or `3 searches`."""
+    return _words.many(sample.seeds, sample.unit)
 
 
 def _leading(study: Study, row: Row) -> list[tuple[str, Any]]:
@@ -136,7 +140,7 @@ def _tags(study: Study, row: Row, one: Record, metric: str, why: str) -> dict[st
     for figure, sample in _leading(study, row):
         low, high = level_interval(sample)
         ends = f" [{low:.6f}, {high:.6f}]" * math.isfinite(low)
-        tags[f"mean/{figure}"] = f"{sample.mean:.6f}{ends} over {_words.many(sample.seeds, 'seed')}"
+        tags[f"mean/{figure}"] = f"{sample.mean:.6f}{ends} over {_units(sample)}"
         tags[f"own/{figure}"] = f"{one.metrics[figure]:.6f}" if figure in one.metrics else ""
     tags |= {f"protocol/{name}": str(score.get("hash", "")) for name, score in one.scores.items()}
     tags |= {key: str(one.provenance[key]) for key in ("data", "commit", "dirty") if key in one.provenance}
@@ -158,7 +162,7 @@ def _description(study: Study, row: Row, one: Record, metric: str, why: str, aga
         mean = _words.plus_minus(sample.mean, sample.spread)
         ends = f"{_words.percent(low)} to {_words.percent(high)}" if math.isfinite(low) else _words.DASH
         lines.append(f"| {_figures.full_title(figure)} | {mean} | {ends} | {own} | `{version}` |")
-    settings = _words.settings(chosen(row)).replace(_words.NARROW, " ")
+    settings = _words.settings(chosen(row)[trial.search]).replace(_words.NARROW, " ")
     parts = [
         f"**{row.name}** on `{trial.backbone}`, study `{study.name}`, trial `{trial.id}`, seed {trial.seed}.",
         f"The loss: {rank} on {_figures.full_title(metric)}; {_verdict(study, row, metric)}. Settings: {settings}.",

@@ -1,7 +1,7 @@
 """The rows of the leaderboard, and each row's figures as samples over seeds."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -34,6 +34,20 @@ class Row:
         """The row in messages and tables: the label, and what it is if not the tuned one."""
         suffix = {"tuned": "", "default": ", untuned default", "again": " again (A/A)"}
         return "untrained network" if self.role == "untrained" else self.label + suffix[self.role]
+
+    @property
+    def searches(self) -> list[int]:
+        """The numbers of the searches that its runs come from."""
+        return sorted({record.trial.search for record in self.records})
+
+    def of_search(self, number: int) -> "Row":
+        """Its runs that come from one search."""
+        return replace(self, records=tuple(record for record in self.records if record.trial.search == number))
+
+    def searched_anew(self, study: Study) -> bool:
+        """Whether its runs were tuned by several independent searches, which then are its units."""
+        several = study.settings("tune").get("searches", 1) > 1 or self.searches[-1] > 1
+        return several and self.role in ("tuned", "again")
 
     def done(self, state: str) -> list[Record]:
         """The runs in this state; one that an error ended (of the machine, not of the training) is in none."""
@@ -76,6 +90,13 @@ def in_order(study: Study, role: str) -> list[Row]:
     named = [str(name) for name in study.facts.get("losses", ())]
     place = {name: position for position, name in enumerate(named)}
     return sorted(rows(study, role), key=lambda row: (row.backbone, place.get(row.label, len(named)), row.label))
+
+
+def searches(study: Study) -> int:
+    """By how many independent searches each tuned loss was tuned, as far as confirmed; 1 where the seeds are the units."""
+    anew = [row for row in rows(study, "tuned") if row.searched_anew(study)]
+    ended = [{one.trial.search for state in ("finished", "failed") for one in row.done(state)} for row in anew]
+    return min(map(len, ended), default=1)
 
 
 def label(study: Study, name: str, backbone: str) -> str:
@@ -135,10 +156,15 @@ def score_of(study: Study, metric: str) -> dict[str, Any]:
     return next((score for score in scores if metric in score.get("metrics", ())), {})
 
 
-def cell(study: Study, row: Row, metric: str) -> Cell:
-    """A figure of a row. Runs that diverged score chance and stay in; those not done or lost to errors are left out."""
+def cell(study: Study, row: Row, metric: str, *, runs_apart: bool = False) -> Cell:
+    """A figure of a row. Runs that diverged score chance and stay in; those not done or lost to errors are left out.
+
+    Args:
+        runs_apart: the runs are the units, though they come from several searches.
+    """
     protocol = protocol_of(study, metric)
-    finished = [score for score in _scores(row.done("finished"), protocol) if metric in score.get("metrics", ())]
+    runs = [one for one in row.done("finished") if metric in one.scores.get(protocol, {}).get("metrics", ())]
+    finished = _scores(runs, protocol)
     failed = len(row.done("failed"))
     marks = tuple(dict.fromkeys(score["marks"][metric] for score in finished if metric in score.get("marks", ())))
     reasons = [s["undefined"][metric] for s in _scores(row.records, protocol) if metric in s.get("undefined", ())]
@@ -149,7 +175,10 @@ def cell(study: Study, row: Row, metric: str) -> Cell:
         waits = row.done("running") or row.done("waiting")
         return Cell(None, "not scored yet" if waits else "lost to errors" if lost else "not scored")
     try:
-        return Cell(_sample(study, row, metric, finished, failed), marks=marks, diverged=failed)
+        sample = _sample(study, row, metric, finished, failed)
+        if row.searched_anew(study) and not runs_apart:
+            sample = sample.by_search([one.trial.search for one in (*runs, *row.done("failed"))])
+        return Cell(sample, marks=marks, diverged=failed)
     except RequestError as error:
         return Cell(None, str(error), marks, failed)
 

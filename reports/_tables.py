@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 def board(study: Study) -> "pd.DataFrame":
     """One row a leaderboard row, chance last; figures are fractions.
 
-    Columns: `rank_low`, `rank_high`, `backbone`, `loss`, `label` (where the study has labels), `role`, `seeds`,
-    `failed`, `hyperparameters` (JSON), for each figure `<metric>` (mean), `.sd` (over seeds), `.n`, `.se` (one run's,
-    from the identities), `.low`, `.high` (95 %), `.note` (why it is missing or not ranked), and the cost, averaged over
-    seeds.
+    Columns: `rank_low`, `rank_high`, `backbone`, `loss`, `label` (where the study has labels), `role`, `seeds`, `failed`,
+    `searches` (where there are several), `hyperparameters` (JSON; those of each search where there are several), for each
+    figure `<metric>` (mean), `.sd` and `.n` (of seeds, or of searches), `.se` (one run's, from the identities), `.low`,
+    `.high` (95 %), `.note` (why it is missing or not ranked), and the cost, averaged over runs.
     """
     import pandas as pd
 
@@ -34,7 +34,9 @@ def board(study: Study) -> "pd.DataFrame":
     found = pd.DataFrame([*table, chance] if metrics else table)
     if all(row.label == row.loss for row in rows):
         found = found.drop(columns="label", errors="ignore")
-    whole = ["rank_low", "rank_high", "seeds", "failed", *[f"{metric}.n" for metric in metrics]]
+    if not any(row.searched_anew(study) for row in rows):
+        found = found.drop(columns="searches", errors="ignore")
+    whole = ["rank_low", "rank_high", "seeds", "failed", "searches", *[f"{metric}.n" for metric in metrics]]
     return found.astype({column: "Int64" for column in whole if column in found})
 
 
@@ -52,7 +54,10 @@ def _line(
     }
     failed = len(row.done("failed"))
     line |= {"seeds": len(row.done("finished")) + failed, "failed": failed}
-    line["hyperparameters"] = json.dumps(_cells.chosen(row), sort_keys=True) if row.role != "untrained" else None
+    line["searches"] = len(row.searches) if row.searched_anew(study) else 1
+    found = _cells.chosen(row)
+    said = found if len(found) > 1 else next(iter(found.values()))
+    line["hyperparameters"] = json.dumps(said, sort_keys=True) if row.role != "untrained" else None
     for metric in metrics:
         line |= _figure(study, row, metric)
     costs = [record.cost for record in row.done("finished")]
@@ -136,12 +141,16 @@ def leading(study: Study) -> Board:
     for row in _rows.rows(study):
         span = ranks.get((row.backbone, row.label)) if row.role == "tuned" else None
         figures = [_with_marks(_rows.cell(study, row, metric), notes) for metric in found]
-        done = len(row.done("finished")) + len(row.done("failed"))
-        settings = (
-            _words.settings(_cells.chosen(row)).replace(_words.NARROW, " ") if row.role in ("tuned", "default") else ""
-        )
+        settings = _cells.settings(row).replace(_words.NARROW, " ") if row.role in ("tuned", "default") else ""
         rows.append(
-            [_words.ranks(span) if span else _words.DASH, row.name, row.backbone, str(done), *figures, settings]
+            [
+                _words.ranks(span) if span else _words.DASH,
+                row.name,
+                row.backbone,
+                _cells.runs(study, row),
+                *figures,
+                settings,
+            ]
         )
     return Board(head, rows, list(notes))
 

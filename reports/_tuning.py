@@ -10,11 +10,19 @@ Key = tuple[str, str]
 
 
 def searches(study: Study) -> dict[Key, list[Record]]:
-    """(backbone, loss) -> the trials of its search, in order."""
+    """(backbone, loss) -> the trials of its search, in order. Each of several searches stands by itself: `lmcl #2`."""
     found: dict[Key, list[Record]] = {}
     for record in study.of("search"):
-        found.setdefault((record.trial.backbone, record.trial.name), []).append(record)
+        found.setdefault((record.trial.backbone, record.trial.arm), []).append(record)
     return {key: sorted(group, key=lambda r: r.trial.number) for key, group in sorted(found.items())}
+
+
+def by_loss(study: Study) -> dict[Key, list[Record]]:
+    """(backbone, loss) -> the trials of all its searches."""
+    found: dict[Key, list[Record]] = {}
+    for group in searches(study).values():
+        found.setdefault((group[0].trial.backbone, group[0].trial.name), []).extend(group)
+    return found
 
 
 def epochs(record: Record) -> int:

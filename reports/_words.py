@@ -79,14 +79,30 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
+def energy(joules: float) -> str:
+    """`480 J`, `12.3 kJ`, `0.84 kWh`."""
+    if joules < 1000:
+        return f"{joules:.0f} J"
+    return f"{joules / 1e3:.1f} kJ" if joules < 1e6 else f"{joules / 3.6e6:.2f} kWh"
+
+
+def millions(number: float) -> str:
+    """Parameters: `1.23 M`, `123 k`."""
+    return f"{number / 1e6:.2f} M" if number >= 1e6 else f"{number / 1e3:.0f} k"
+
+
 def count(number: float) -> str:
     """`3530` -> `3,530`; a number that is not whole keeps one decimal."""
     return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.1f}"
 
 
 def many(number: int, noun: str) -> str:
-    """`1 seed`, `3 seeds`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    """`1 seed`, `3 seeds`, `3 searches`."""
+    return f"{number:,} {noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    return f"{noun}es" if noun.endswith("ch") else f"{noun}s"
 
 
 def listing(words: Sequence[str], last: str = "and") -> str:

@@ -16,8 +16,9 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("train_seconds", "Training", _words.duration),
     ("images_per_second", "Images/s", lambda n: f"{n:,.0f}"),
     ("peak_memory_mb", "Peak memory", lambda n: f"{n:,.0f} MB"),
-    ("parameters", "Parameters", lambda n: f"{n / 1e6:.2f} M" if n >= 1e6 else f"{n / 1e3:.0f} k"),
+    ("parameters", "Parameters", _words.millions),
 )
+_NOT_REPORTED = "not reported"
 
 
 def render(records: Study) -> Markup:
@@ -27,15 +28,34 @@ def render(records: Study) -> Markup:
         costs = [record.cost for record in row.done("finished") if record.cost]
         if costs:
             devices = _words.listing(sorted({str(cost.get("device", "unknown")) for cost in costs}))
-            body.append([_cells.label(records, row), *[_cell(costs, key, text) for key, _, text in _COLUMNS], devices])
+            shown = [_cell(costs, key, text) for key, _, text in _COLUMNS]
+            body.append([_cells.label(records, row), *shown, _energy(costs), devices])
     if not body:
         return html.paragraph("No confirmation run has ended, so no cost is known.")
-    columns = [html.Column("Loss", "short"), *[html.Column(title) for _, title, _ in _COLUMNS]]
+    columns = [html.Column("Loss", "short"), *[html.Column(title) for _, title, _ in _COLUMNS], html.Column("Energy")]
     caption = (
         "One run, averaged over seeds; training alone. Times depend on what else the machine did. Peak memory on a CPU is "
-        "that of the whole worker process, the trials before it included."
+        "that of the whole worker process, the trials before it included. " + _whose(records)
     )
     return html.table([*columns, html.Column("Device", "short")], [body], caption=caption, sortable=True)
+
+
+def _energy(costs: Sequence[dict[str, Any]]) -> html.Item:
+    """The mean, where every run has it: runs on other devices would not be the same cost."""
+    if not all("energy_joules" in cost for cost in costs):
+        return html.Item(_NOT_REPORTED)
+    return _cell(costs, "energy_joules", _words.energy)
+
+
+def _whose(study: Study) -> str:
+    """What the energy is that of."""
+    sources = {str(r.cost["energy_of"]) for r in study.of(*_rows.ROLES) if "energy_of" in r.cost}
+    if not sources:
+        return "Energy: no device here reported it."
+    said = f"Energy: of the training steps, as the {_words.listing(sorted(sources))} reports it."
+    if any("package" in source for source in sources):
+        said += " That of a CPU package is the whole package's, whatever else ran on it."
+    return said
 
 
 def mean(costs: Sequence[dict[str, Any]], key: str) -> float | None:

@@ -16,6 +16,11 @@ _METHOD = (
     "significant is called a tie, which is no proof of equality: the last column is the true difference that would "
     "have been found with 80 % power at p < .05, not corrected either."
 )
+_SEARCHES = (
+    "Here each loss was tuned by several independent searches, and what is called seeds above are these: the unit is the "
+    "search, with the mean over its seeds, because seeds of one search share its hyper-parameters. The A/A row pairs the "
+    "searches, whose winners it runs on other seeds."
+)
 _CLOSED = "On a closed set the ten folds of its test images stand in for the test identities."
 _AGAIN = (
     "The A/A row compares the reference with itself on other seeds, outside the family and without correction. It must "
@@ -36,7 +41,7 @@ def render(records: Study) -> Markup:
         return html.paragraph(
             f"No comparison: no other {_tuned(records)}loss stands beside the reference {records.reference}."
         )
-    method = [_METHOD, *[_CLOSED] * _figures.closed(metric), _AGAIN]
+    method = [_METHOD, *[_SEARCHES] * (_rows.searches(records) > 1), *[_CLOSED] * _figures.closed(metric), _AGAIN]
     parts = [_table(records, metric, declared=True), html.paragraph(*method, kind="note")]
     others = [m for p in _rows.protocols(records) if (m := _rows.leading_figure(records, p)) and m != metric]
     if others:

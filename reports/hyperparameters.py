@@ -34,16 +34,16 @@ _CAPTION = (
 
 def render(records: Study) -> Markup:
     """One row of panels a search, one panel a hyper-parameter that it varied."""
-    varied = {key: _varied(trials) for key, trials in _tuning.searches(records).items()}
-    varied = {key: names for key, names in varied.items() if names}
-    if not varied and not records.searched:
+    shown = {key: names for key, trials in _tuning.searches(records).items() if (names := varied(trials))}
+    if not shown and not records.searched:
         return Markup("")
-    if not varied:
+    if not shown:
         return html.paragraph("No tuning trials: nothing was searched in this study.")
-    return html.join([html.paragraph(_CAPTION, kind="note"), *[_figure(records, *entry) for entry in varied.items()]])
+    return html.join([html.paragraph(_CAPTION, kind="note"), *[_figure(records, *entry) for entry in shown.items()]])
 
 
-def _varied(trials: Sequence[Record]) -> list[str]:
+def varied(trials: Sequence[Record]) -> list[str]:
+    """The hyper-parameters that differ between trials, the loss's own first."""
     values: dict[str, set[float]] = {}
     for record in trials:
         for name, value in _tuning.parameters(record).items():
@@ -56,6 +56,11 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (name in SHARED, list(LETTERS).index(name) if name in LETTERS else 99, name))
 
 
+def title(name: str) -> str:
+    """A hyper-parameter as a reader sees it."""
+    return LETTERS.get(name, name.replace("_", " "))
+
+
 def _figure(study: Study, key: tuple[str, str], names: Sequence[str]) -> Markup:
     trials = _tuning.searches(study)[key]
     columns = max(len(names), 3)
@@ -64,8 +69,8 @@ def _figure(study: Study, key: tuple[str, str], names: Sequence[str]) -> Markup:
     )
     for ax in axes[0][len(names) :]:
         ax.set_visible(False)
-    winner = next((row for row in _rows.rows(study, "tuned") if (row.backbone, row.label) == key), None)
-    chosen = _tuning.parameters(winner.records[0]) if winner else {}
+    winner = next((r for r in study.of("tuned") if (r.trial.backbone, r.trial.arm) == key), None)
+    chosen = _tuning.parameters(winner) if winner else {}
     for name, ax in zip(names, axes[0], strict=False):
         _panel(ax, study, trials, name, chosen.get(name))
     axes[0][0].set_ylabel(f"{_figures.full_title(study.objective)}, %")
@@ -95,7 +100,7 @@ def _panel(ax: "Axes", study: Study, trials: Sequence[Record], name: str, chosen
     if _tuning.logarithmic(values):
         ax.set_xscale("log")
         _plots.log_ticks(ax.xaxis)
-    ax.set_xlabel(LETTERS.get(name, name.replace("_", " ")))
+    ax.set_xlabel(title(name))
     if chosen is not None:
         ax.set_title(_words.value(float(chosen)), fontsize=9, color=_plots.COLOURS[1], loc="right")
 

@@ -19,6 +19,10 @@ _CAPTION = (
     "overlapping whiskers are no test of a difference: see the next section. SE: standard error of one run that comes "
     "from the test identities alone."
 )
+_SEARCHED = (
+    "Of a loss that was tuned by several independent searches, deviation and interval are those over the searches, each with "
+    "the mean of its seeds."
+)
 _PUBLISHED = (
     "Figures printed in papers are not in these tables: they come from other training data and budgets and are not "
     "comparable in level."
@@ -38,7 +42,12 @@ def render(records: Study) -> Markup:
     axes = {metric: _axis(records, rows, metric) for metric in leading}
     bodies = [
         [
-            [_rank(row, ranks), _who(row), _seeds(row), *[_figure(records, row, m, axes[m], notes) for m in leading]]
+            [
+                _rank(row, ranks),
+                _who(row),
+                _seeds(records, row),
+                *[_figure(records, row, m, axes[m], notes) for m in leading],
+            ]
             for row in block
         ]
         for block in _cells.blocks(rows)
@@ -52,8 +61,14 @@ def render(records: Study) -> Markup:
         ]
     )
     foot = _foot(records, leading, axes)
-    table = html.table(columns, bodies, caption=_CAPTION, foot=foot, sortable=True, filterable=True)
+    table = html.table(columns, bodies, caption=_caption(rows, records), foot=foot, sortable=True, filterable=True)
     return html.join([table, notes.html(), html.paragraph(_PUBLISHED, kind="note")])
+
+
+def _caption(rows: Sequence[Row], study: Study) -> str:
+    if not any(row.searched_anew(study) for row in rows):
+        return _CAPTION
+    return f"{_CAPTION} {_SEARCHED}"
 
 
 def _title(study: Study, metric: str, notes: html.Footnotes) -> Markup:
@@ -75,17 +90,19 @@ def _rank(row: Row, ranks: dict[tuple[str, str], tuple[int, int]]) -> html.Item:
 def _who(row: Row) -> html.Item:
     detail = [row.backbone] + [row.loss] * (row.label != row.loss)
     if row.role in ("tuned", "default"):
-        detail += [_words.settings(_cells.chosen(row))]
+        detail += [_cells.settings(row)]
     if row.role == "default":
         detail += ["else the loss's own defaults"]
     return html.Item(Markup("{}{}").format(row.name, html.small(" · ".join(detail))), f"{row.name} {row.backbone}")
 
 
-def _seeds(row: Row) -> html.Item:
+def _seeds(study: Study, row: Row) -> html.Item:
     done, failed = len(row.done("finished")), len(row.done("failed"))
     waiting = len(row.records) - done - failed - len(row.done("pruned"))
     extra = [f"{failed} failed"] * (failed > 0) + [f"{waiting} to come"] * (waiting > 0)
-    return html.Item(Markup("{}{}").format(done + failed, html.small(", ".join(extra)) if extra else ""), done + failed)
+    return html.Item(
+        Markup("{}{}").format(_cells.runs(study, row), html.small(", ".join(extra)) if extra else ""), done + failed
+    )
 
 
 class _Axis:

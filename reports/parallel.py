@@ -11,7 +11,7 @@ from bench.record import Record
 from reports import _figures, _plots, _rows, _tuning, _words
 from reports import _markup as html
 from reports._study import Study
-from reports.hyperparameters import LETTERS, in_order
+from reports.hyperparameters import in_order, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,10 +111,7 @@ def _figure(study: Study, key: tuple[str, str], trials: Sequence[Record]) -> Mar
     better = _figures.higher_is_better(study.objective)
     reached = {record.trial.id: 100 * _tuning.reached(record, study.objective) for record in trials}
     known = [reached[r.trial.id] for r in trials if r.state != "failed" and math.isfinite(reached[r.trial.id])]
-    scales = [
-        scale(LETTERS.get(name, name.replace("_", " ")), [settings(r)[name] for r in trials if name in settings(r)])
-        for name in names
-    ]
+    scales = [scale(title(name), [settings(r)[name] for r in trials if name in settings(r)]) for name in names]
     scales.append(scale(f"{_figures.full_title(study.objective)}, %", known, turned=not better))
     figure, axes = _plots.panels(1, 1, height=2.9, width=min(10.2, 2.1 * len(scales) + 0.8))
     ax = axes[0][0]

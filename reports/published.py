@@ -11,7 +11,7 @@ from reports._published import Match
 from reports._rows import Row
 from reports._study import Study
 from reports.criteria import _arms
-from reports.statistics import SEEDS_FOR_A_VERDICT, Sample
+from reports.statistics import LEAST, Sample
 
 TITLE = "Published figures"
 ORDER = 34
@@ -111,5 +111,5 @@ def _agreed(known: list[tuple[Match, Sample]], column: str, metric: str) -> str:
         seen = agreement([sample for _, sample in known], theirs)
     except RequestError as error:
         return f"{said}: {error}."
-    pilot = " (pilot)" if seen.seeds < SEEDS_FOR_A_VERDICT else ""
+    pilot = " (pilot)" if any(sample.seeds < LEAST[sample.unit] for _, sample in known) else ""
     return f"{said}{pilot}: Kendall's {in_words(seen)}."

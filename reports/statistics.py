@@ -14,11 +14,12 @@ import numpy as np
 
 from bench.errors import RequestError
 from bench.scores import cluster_variance as cluster_variance
+from reports._sample import LEAST as LEAST
 from reports._sample import Sample as Sample
 
 LEVEL = 0.05
 POWER = 0.8
-SEEDS_FOR_A_VERDICT = 5
+SEEDS_FOR_A_VERDICT = LEAST["seed"]
 PILOT = "pilot, no verdict"
 
 
@@ -36,7 +37,7 @@ class Comparison:
 
     Attributes:
         higher_is_better: whether a positive difference speaks for A.
-        seeds: the smaller of the two numbers of seeds.
+        seeds: the smaller of the two numbers of units, which are training seeds or independent searches (`unit`).
         low, high: the 95 % interval, not corrected for the number of comparisons.
         p, adjusted: two-sided p, plain and after Holm over the declared family.
         detectable: the true difference that this comparison would find with probability .8 at p < .05, uncorrected.
@@ -55,11 +56,17 @@ class Comparison:
     seeds: int
     higher_is_better: bool = True
     adjusted: float = float("nan")
+    unit: str = "seed"
+
+    @property
+    def least(self) -> int:
+        """The units that a verdict needs."""
+        return LEAST[self.unit]
 
     @property
     def pilot(self) -> bool:
-        """Too few seeds for a verdict: shown, nothing is claimed."""
-        return self.seeds < SEEDS_FOR_A_VERDICT
+        """Too few units for a verdict: shown, nothing is claimed."""
+        return self.seeds < self.least
 
     @property
     def significant(self) -> bool:
@@ -68,7 +75,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """`better`, `worse` or `tie`, said of A; `pilot, no verdict` below five seeds."""
+        """`better`, `worse` or `tie`, said of A; `pilot, no verdict` below five seeds or three searches."""
         if self.pilot:
             return PILOT
         if not self.significant:
@@ -114,10 +121,27 @@ def compare(a: Sample, b: Sample, *, higher_is_better: bool = True) -> Compariso
         RequestError: different figures, different protocol hashes, fewer than two seeds of either, or no identity
             clusters of the same shape on both sides.
     """
-    from scipy import stats
-
     _comparable(a, b)
     result = two_way(a.values, b.values, a.clusters.mean(axis=0) - b.clusters.mean(axis=0), a.kind)
+    return _comparison(a, b, result, higher_is_better)
+
+
+def compare_within(a: Sample, b: Sample, *, higher_is_better: bool = True) -> Comparison:
+    """A - B where both are runs of the same searches on different seeds: the searches that both have are pairs.
+
+    What a search's choice adds is on both sides and cancels; taken as unpaired it would hide all but a gross difference.
+    """
+    both = sorted(set(a.searches) & set(b.searches))
+    a, b = a.of(both), b.of(both)
+    _comparable(a, b)
+    clusters = a.clusters.mean(axis=0) - b.clusters.mean(axis=0)
+    result = two_way(a.values - b.values, np.zeros(2), clusters, a.kind)
+    return _comparison(a, b, result, higher_is_better)
+
+
+def _comparison(a: Sample, b: Sample, result: TwoWay, higher_is_better: bool) -> Comparison:
+    from scipy import stats
+
     difference, se, df = (float(part) for part in result)
     half = float(stats.t.ppf(1 - LEVEL / 2, df)) * se
     return Comparison(
@@ -133,6 +157,7 @@ def compare(a: Sample, b: Sample, *, higher_is_better: bool = True) -> Compariso
         detectable=half + float(stats.t.ppf(POWER, df)) * se,
         seeds=min(a.seeds, b.seeds),
         higher_is_better=higher_is_better,
+        unit="search" if a.unit == b.unit == "search" else "seed",
     )
 
 
@@ -147,10 +172,11 @@ def _comparable(a: Sample, b: Sample) -> None:
             f"{a.metric} of {pair} cannot be compared: scored with different versions of the protocol "
             f"({a.hash} and {b.hash}); score both with the same lists and options"
         )
+    units = "searches" if "search" in (a.unit, b.unit) else "training seeds"
     if min(a.seeds, b.seeds) < 2:
         raise RequestError(
-            f"{a.metric} of {pair} cannot be compared: {a.seeds} and {b.seeds} training seeds, and the spread over "
-            "seeds needs at least 2 of each; run more seeds"
+            f"{a.metric} of {pair} cannot be compared: {a.seeds} and {b.seeds} {units}, and the spread over "
+            f"{units.split()[-1]} needs at least 2 of each; run more {units.split()[-1]}"
         )
     if a.clusters.shape[1] != b.clusters.shape[1] or a.clusters.shape[1] < 2 or a.kind != b.kind:
         raise RequestError(
@@ -191,16 +217,21 @@ def holm_family(family: Sequence[Comparison]) -> list[Comparison]:
     return [replace(one, adjusted=p) for one, p in zip(family, holm([one.p for one in family]), strict=True)]
 
 
+def all_pairs(samples: Mapping[str, Sample], *, higher_is_better: bool = True) -> dict[tuple[str, str], Comparison]:
+    """(a, b), in the order given -> their comparison, under a Holm over all pairs."""
+    pairs = list(combinations(samples, 2))
+    tests = holm_family([compare(samples[a], samples[b], higher_is_better=higher_is_better) for a, b in pairs])
+    return dict(zip(pairs, tests, strict=True))
+
+
 def rank_ranges(samples: Mapping[str, Sample], *, higher_is_better: bool = True) -> dict[str, tuple[int, int]]:
     """Row -> the ranks it may hold: [1 + rows significantly better, K - rows significantly worse].
 
     All pairs are tested, with a Holm of their own; below five seeds nothing is claimed, so the range is the full one.
     """
-    pairs = [(a, b) for a, b in combinations(samples, 2)]
-    tests = holm_family([compare(samples[a], samples[b], higher_is_better=higher_is_better) for a, b in pairs])
     above = dict.fromkeys(samples, 0)
     below = dict.fromkeys(samples, 0)
-    for (a, b), test in zip(pairs, tests, strict=True):
+    for (a, b), test in all_pairs(samples, higher_is_better=higher_is_better).items():
         if test.verdict in ("better", "worse"):
             winner, loser = (a, b) if test.verdict == "better" else (b, a)
             above[loser] += 1

@@ -59,7 +59,7 @@ def _budget(study: Study, searches: dict[_tuning.Key, list[Record]]) -> Markup:
     higher = _figures.higher_is_better(study.objective)
     body = []
     for (backbone, loss), trials in searches.items():
-        again = [r for r in study.of("finalist") if (r.trial.backbone, r.trial.name) == (backbone, loss)]
+        again = [r for r in study.of("finalist") if (r.trial.backbone, r.trial.arm) == (backbone, loss)]
         ended = [_tuning.reached(r, study.objective) for r in trials if r.state == "finished"]
         best = (max if higher else min)([x for x in ended if x == x], default=None)
         states = [sum(r.state == state for r in trials) for state in ("finished", "pruned", "failed")]
@@ -80,6 +80,10 @@ def _budget(study: Study, searches: dict[_tuning.Key, list[Record]]) -> Markup:
         "trials and time follow from it. "
         "The finalists are repeated on further development seeds: the best of many trials looks better than it is."
     )
+    if (count := study.settings("tune").get("searches", 1)) > 1:
+        caption += (
+            f" Each loss has {count} independent searches, each of the whole budget; #2 and so on are the further ones."
+        )
     return html.table(columns, [body], caption=caption, sortable=True)
 
 

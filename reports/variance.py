@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from reports import _figures, _rows, _tuning, _words
 from reports import _markup as html
+from reports._rows import Cell, Row
 from reports._sample import Sample
 from reports._study import Study
 
@@ -16,7 +17,8 @@ TITLE = "What a figure varies by"
 ORDER = 22
 _CAPTION = (
     "Standard deviations, in points. Seed: the same training repeated. Test identities: the standard error of one run that comes "
-    "from the finite set of people it is tested on. Loss and backbone: between the means of their rows, less what the seeds "
+    "from the finite set of people it is tested on. Search: the same loss tuned anew. "
+    "Loss and backbone: between the means of their rows, less what the seeds "
     "put into these means (zero where they explain all of it). Hyper-parameters: between the finished trials of one search, on "
     "the development figure, which is another figure on other people. Rows with a run that diverged are left out."
 )
@@ -56,12 +58,12 @@ def render(records: Study) -> Markup:
 
 def parts(study: Study, metric: str) -> list[Part]:
     """The sources that this study can tell apart."""
-    cells = [
-        (row, _rows.cell(study, row, metric)) for row in _rows.rows(study) if row.role in ("tuned", "default", "again")
-    ]
-    # A run that diverged scores chance: that is a finding of its own, and no spread.
-    samples = [(row, cell.sample) for row, cell in cells if cell.sample and not cell.marks and not cell.diverged]
-    several = [sample for _, sample in samples if sample.seeds > 1]
+    rows = [row for row in _rows.rows(study) if row.role in ("tuned", "default", "again")]
+    samples = _samples((row, _rows.cell(study, row, metric)) for row in rows)
+    # Seeds vary within a search: each is looked at by itself.
+    alone = [row.of_search(number) for row in rows for number in row.searches]
+    runs = _samples((row, _rows.cell(study, row, metric, runs_apart=True)) for row in alone)
+    several = [sample for _, sample in runs if sample.seeds > 1]
     if not several:
         return []
     seed = math.sqrt(pooled((float(np.var(s.values, ddof=1)), s.seeds - 1) for s in several))
@@ -72,6 +74,7 @@ def parts(study: Study, metric: str) -> list[Part]:
             f"{_words.many(len(several), 'row')}, {_words.many(_df(several), 'degree')} of freedom",
         )
     ]
+    found += _anew([s for _, s in samples if s.searches], runs, seed)
     within = [s.within for s in several if math.isfinite(s.within)]
     if within:
         size = several[0].clusters.shape[1]
@@ -87,6 +90,24 @@ def parts(study: Study, metric: str) -> list[Part]:
         seed,
     )
     return found + _searched(study)
+
+
+def _samples(cells: Iterable[tuple[Row, Cell]]) -> list[tuple[Row, Sample]]:
+    """Those without a run that diverged, which scores chance: that is a finding of its own, and no spread."""
+    return [(row, cell.sample) for row, cell in cells if cell.sample and not cell.marks and not cell.diverged]
+
+
+def _anew(samples: Sequence[Sample], runs: Sequence[tuple[Row, Sample]], seed: float) -> list[Part]:
+    """What tuning a loss anew changes: between its searches' means, less what the seeds put into these."""
+    several = [sample for sample in samples if sample.seeds > 1]
+    if not several:
+        return []
+    count = float(np.mean([sample.seeds for row, sample in runs if row.role in ("tuned", "again")]))
+    variance = pooled((between(s.values.tolist(), seed**2 / count), s.seeds - 1) for s in several)
+    searches = sum(s.seeds for s in several)
+    return [
+        Part("Search", math.sqrt(variance), f"{_words.many(searches, 'search')} of {_words.many(len(several), 'row')}")
+    ]
 
 
 def pooled(variances: Iterable[tuple[float, int]]) -> float:
@@ -105,11 +126,17 @@ def _between(name: str, groups: Sequence[Sequence[Sample]], seed: float) -> list
     if not wide:
         return []
     variance = pooled(
-        (between([s.mean for s in group], float(np.mean([seed**2 / s.seeds for s in group]))), len(group) - 1)
+        (between([s.mean for s in group], float(np.mean([_noise(s, seed) for s in group]))), len(group) - 1)
         for group in wide
     )
     rows = _words.many(sum(map(len, wide)), "row")
     return [Part(name, math.sqrt(variance), rows + (f" in {len(wide)} groups" if len(wide) > 1 else ""))]
+
+
+def _noise(sample: Sample, seed: float) -> float:
+    """The variance of a row's mean that comes from its units."""
+    one = float(np.var(sample.values, ddof=1)) if sample.searches and sample.seeds > 1 else seed**2
+    return one / sample.seeds
 
 
 def _searched(study: Study) -> list[Part]:
@@ -128,8 +155,10 @@ def _searched(study: Study) -> list[Part]:
 
 def _sentence(study: Study, metric: str, found: Sequence[Part]) -> str:
     spread = {part.name: part.spread for part in found}
-    noise = math.hypot(spread["Training seed"], spread.get("Test identities", 0.0))
-    said = f"One run of one loss is known to ± {_words.percent(noise)} points (seed and test identities together)"
+    sources = {"Training seed": "seed", "Search": "search", "Test identities": "test identities"}
+    known = {words: spread[name] for name, words in sources.items() if name in spread}
+    what = f"{_words.listing(list(known))} {'together' if len(known) > 1 else 'alone'}"
+    said = f"One run of one loss is known to ± {_words.percent(math.hypot(*known.values()))} points ({what})"
     if "Loss" not in spread:
         return f"{said}."
     return f"{said}; the losses differ by {_words.percent(spread['Loss'])} points (standard deviation between them)."

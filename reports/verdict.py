@@ -7,7 +7,7 @@ from reports import _markup as html
 from reports._caveats import caveats
 from reports._comparisons import Line
 from reports._study import Study
-from reports.statistics import PILOT, SEEDS_FOR_A_VERDICT
+from reports.statistics import LEAST, PILOT
 
 TITLE = "Verdict"
 ORDER = 10
@@ -15,7 +15,7 @@ _PHRASES = {
     "better": "better than {reference}",
     "worse": "worse than {reference}",
     "tie": "tied with {reference}",
-    PILOT: f"shown without a verdict, which needs {SEEDS_FOR_A_VERDICT} seeds of both",
+    PILOT: "shown without a verdict, which needs {least} of both",
 }
 
 
@@ -57,15 +57,22 @@ def answer(study: Study) -> str:
 
 
 def _pilot(study: Study, name: str, tests: list[Line]) -> str:
-    seeds = _words.many(min(line.comparison.seeds for line in tests if line.comparison), "training seed")
+    fewest = min((line.comparison for line in tests if line.comparison), key=lambda c: c.seeds)
+    units = _words.many(fewest.seeds, "independent search" if fewest.unit == "search" else "training seed")
     return (
-        f"Pilot, no verdict: with {seeds} a loss (a verdict needs {SEEDS_FOR_A_VERDICT}), the differences to "
+        f"Pilot, no verdict: with {units} a loss (a verdict needs {fewest.least}), the differences to "
         f"{study.reference} on {name} are shown and nothing is claimed: {_listed(study, tests)}."
     )
 
 
 def _group(study: Study, lines: list[Line], phrase: str) -> str:
-    return f"{_listed(study, lines)} {'is' if len(lines) == 1 else 'are'} {phrase.format(reference=study.reference)}"
+    said = phrase.format(reference=study.reference, least=_least(lines))
+    return f"{_listed(study, lines)} {'is' if len(lines) == 1 else 'are'} {said}"
+
+
+def _least(lines: list[Line]) -> str:
+    """`5 seeds`, or `3 searches`."""
+    return next(_words.many(c.least, c.unit) for line in lines if (c := line.comparison))
 
 
 def _listed(study: Study, lines: list[Line]) -> str:
@@ -108,11 +115,23 @@ def scope(study: Study) -> str:
     records = study.of("tuned") or list(study.records)
     data = _words.listing(sorted({str(record.trial.data.get("name", "unknown")) for record in records}))
     nets = _words.listing(sorted({record.trial.backbone for record in records}))
-    budget = study.settings("tune").get("budget_epochs")
-    search = f"tuned by one search of {_words.count(budget)} epochs a loss" if budget else "tuned by one search a loss"
-    chosen = search if study.searched else "set in the study file"
     epochs = _words.listing(sorted({str(record.trial.epochs) for record in records}), "or")
     return (
-        f"All of this holds for these losses as {chosen}, with {nets} trained for {epochs} epochs on {data}, "
-        "and not for the losses as such, larger data or longer training."
+        f"All of this holds for these losses {_tuned(study)}, with {nets} trained for {epochs} epochs on {data}, "
+        f"and not for {_beyond(study)}larger data or longer training."
     )
+
+
+def _tuned(study: Study) -> str:
+    if not study.searched:
+        return "as set in the study file"
+    budget = study.settings("tune").get("budget_epochs")
+    of = f" of {_words.count(budget)} epochs" if budget else ""
+    if (count := _rows.searches(study)) > 1:
+        return f"over {count} independent searches{of} a loss"
+    return f"as tuned by one search{of} a loss"
+
+
+def _beyond(study: Study) -> str:
+    """What several searches speak of and one does not."""
+    return "other budgets of tuning, " if _rows.searches(study) >= LEAST["search"] else "the losses as such, "

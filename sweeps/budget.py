@@ -56,7 +56,7 @@ def cuts(facts: Mapping[str, Any], folder: Path) -> dict[str, Cut]:
     ended = {name for name, cut in said.items() if cut.by != "early_stop"}
     roles = ("finalist", "tuned", "again")
     built_on = ended and any(
-        known.role in roles and f"{known.backbone}/{known.name}" in ended for known in index.entries(folder)
+        known.role in roles and f"{known.backbone}/{known.arm}" in ended for known in index.entries(folder)
     )
     return {name: cut for name, cut in said.items() if built_on or name not in ended}
 

@@ -24,7 +24,7 @@ class Cell:
     says, at once; of an ensemble it trains the networks (`confirm`) and then has them fused (`fuse`).
 
     Attributes:
-        label: the entry of the study's `losses`.
+        label: the entry of the study's `losses`. arm: with the number of its search, where there are several.
         stage: `search`, `finalists`, `confirm`, `fuse` or `done`.
         winner: the search trial that was chosen; None where nothing is searched.
         trouble: why nothing more comes of the cell, or "".
@@ -43,11 +43,10 @@ class Cell:
         tuner: Tuner | None,
         cut: Cut | None = None,
         share: Share | None = None,
+        search: int = 1,
     ):
-        self.share = share or Alone()
-        self.study = study
-        self.backbone = backbone
-        self.label = label
+        self.share, self.study = share or Alone(), study
+        self.backbone, self.label = backbone, label
         self.stage = "search" if tuner else "confirm"
         self.winner: Trial | None = None
         self.trouble = ""
@@ -62,7 +61,8 @@ class Cell:
         self._search = tuner
         self._figures = Figures(study.minimise)
         self._searched: dict[int, Trial] = {}
-        self._start = plan.fixed(study, backbone, label)
+        self._start = plan.fixed(study, backbone, label, search)
+        self.arm = self._start.arm
         known = self.share.known(self._place, tuner) if tuner else ()
         self._tune = deque(self._search_trial(asked) for asked in known)
         self._fusions: deque[Fusion] = deque()
@@ -72,14 +72,15 @@ class Cell:
         elif not tuner:
             self._confirm(self._start)
         # The untrained network comes first: what is wrong with data, protocols or network shows in it within seconds.
-        self._first = deque(plan.untrained(study, backbone) if label == study.reference and study.untrained else [])
-        self._free = deque(plan.defaults(study, backbone, label))
+        once = search == 1 and label == study.reference and study.untrained
+        self._first = deque(plan.untrained(study, backbone) if once else [])
+        self._free = deque(plan.defaults(study, backbone, label) if search == 1 else [])
         if cut:
             self._advance()
 
     @property
     def name(self) -> str:
-        return f"{self.backbone}/{self.label}"
+        return f"{self.backbone}/{self.arm}"
 
     def want(self) -> Trial | None:
         """The next trial to start; None: nothing before a running one has ended."""
@@ -217,7 +218,7 @@ class Cell:
 
     @property
     def _place(self) -> tuple[str, str]:
-        return self.backbone, self.label
+        return self.backbone, self.arm
 
     @property
     def _tuner(self) -> Tuner:

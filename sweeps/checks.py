@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.errors import RequestError
 from bench.images import Faces
+from bench.plain import arm
 from sweeps import budget, ensemble_checks, loss_checks, plan
 from sweeps.mistake import Key
 from sweeps.study import Study
@@ -44,9 +45,26 @@ def wrong(study: Study, report: Report | None = None) -> Iterator[Wrong]:
     yield from _data(study)
     yield from _protocols(study)
     yield from _augment(study)
+    yield from _searches(study)
     yield from budget.wrong(study)
     yield from _report(study, report)
     yield from ensemble_checks.wrong(study)
+
+
+def _searches(study: Study) -> Iterator[Wrong]:
+    """Searches too few to be units of a claim, and labels that would be taken for another's further search."""
+    count = study.tune.searches if study.tune else 1
+    if count == 2:
+        yield (
+            ("tune", "searches"),
+            "got 2, expected 1 (a claim about the losses as tuned by it) or at least 3, from whose spread a claim follows",
+        )
+    arms = {arm(label, number): label for label in study.losses for number in range(2, count + 1)}
+    for label in arms.keys() & study.losses.keys():
+        yield (
+            ("losses", label),
+            f"is what search {label.rpartition('#')[2]} of {arms[label]!r} is called: name it otherwise",
+        )
 
 
 def openable(study: Study) -> None:

@@ -1,8 +1,8 @@
 """Who runs which trial of a study that several drivers share: facebench's own tables beside Optuna's.
 
-A claim is a row whose key says what is run: backbone, label, role, number and seed, all known before a search has drawn
-its parameters. The database takes a key once, so a trial has one owner, and every later change names the owner and the
-state that it expects (compare and set): what a driver does with a claim that it has lost changes nothing.
+A claim is a row whose key says what is run: backbone, label (with its search), role, number and seed, all known before a
+search has drawn its parameters. The database takes a key once, so a trial has one owner, and every later change names the
+owner and the state that it expects (compare and set): what a driver does with a claim that it has lost changes nothing.
 """
 
 from collections.abc import Callable
@@ -58,7 +58,7 @@ class Begun(NamedTuple):
 
 def key(trial: Trial) -> Key:
     """What a claim on a trial is for. The trials of a search share one seed, which therefore says nothing."""
-    return Key(trial.backbone, trial.name, trial.role, trial.number, 0 if trial.role == "search" else trial.seed)
+    return Key(trial.backbone, trial.arm, trial.role, trial.number, 0 if trial.role == "search" else trial.seed)
 
 
 class Claims:

@@ -17,7 +17,10 @@ LEAST = 5  # finished trials of either search before they are compared
 
 
 def reason(cell: Cell, cells: Sequence[Cell]) -> str:
-    """Why the search of `cell` should be ended, or "": it compares with the searches of the same backbone."""
+    """Why the search of `cell` should be ended, or "": it compares with those of other losses on the same backbone.
+
+    Not with further searches of the loss itself: they are to be independent of one another.
+    """
     rule = cell.study.tuning.early_stop
     if rule is None:
         return ""
@@ -29,12 +32,12 @@ def reason(cell: Cell, cells: Sequence[Cell]) -> str:
     upper = max(*own, best_of(own, draws, rule.confidence))
     for other in cells:
         figures = [sign * figure for figure in other.searched()]
-        if other is cell or other.backbone != cell.backbone or len(figures) < LEAST:
+        if other.label == cell.label or other.backbone != cell.backbone or len(figures) < LEAST:
             continue
         lower = best_of(figures, len(figures), 1 - rule.confidence)
         if upper < lower:
             return (
-                f"its {draws} remaining trials would reach {sign * upper:.4f} at best, {other.label} reaches "
+                f"its {draws} remaining trials would reach {sign * upper:.4f} at best, {other.arm} reaches "
                 f"{sign * lower:.4f} at least (one-sided bounds at {rule.confidence:g})"
             )
     return ""

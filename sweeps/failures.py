@@ -43,7 +43,7 @@ class Streak:
             f"{self._count} trials in a row failed of the same cause, at last" if self._count > 1 else "a trial failed,"
         )
         return (
-            f"{rows} {trial.backbone}/{trial.name} {trial.role} "
+            f"{rows} {trial.backbone}/{trial.arm} {trial.role} "
             f"{trial.number} in {known.folder}: {known.reason}; mend it, and the same command "
             "tries again (`stop_after_failures` in the study file says how many are enough)"
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.index import Entry
 from sweeps.study import Study
 
-Place = tuple[str, str]  # backbone, entry of the study's `losses`
+Place = tuple[str, str]  # backbone, entry of the study's `losses` with its search (`bench.plain.arm`)
 SHOWN = ("untrained", "default", "tuned", "again")  # the roles that are rows of the report
 
 
@@ -52,7 +52,7 @@ def again(folder: Path, known: Iterable[Entry], forget: Callable[[Place], None])
     """
     groups: dict[Place, list[Entry]] = {}
     for one in known:
-        groups.setdefault((one.backbone, one.name), []).append(one)
+        groups.setdefault((one.backbone, one.arm), []).append(one)
     for place, group in groups.items():
         roles = {*SHOWN, "patch"}
         if not any(one.role in ("tuned", "again") for one in group):

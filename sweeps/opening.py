@@ -11,6 +11,7 @@ from bench import index, record
 from bench.credentials import hidden, hidden_in
 from bench.elsewhere import Elsewhere
 from bench.errors import RequestError
+from bench.plain import arm
 from sweeps import joining, lost, plan, reading, tuner
 from sweeps.driver import Driver
 from sweeps.share import Alone, Share
@@ -135,9 +136,9 @@ def mark(folder: Path, facts: dict[str, Any], state: str) -> None:
 
 
 def places(study: Study) -> list[lost.Place]:
-    return [(backbone, label) for backbone in study.backbones for label in study.losses]
+    return [(backbone, arm(label, search)) for backbone, label, search in plan.places(study)]
 
 
-def search_name(study: Study, backbone: str, label: str) -> str:
+def search_name(study: Study, backbone: str, arm: str) -> str:
     """What Optuna calls the search of a cell."""
-    return f"{study.name}/{backbone}/{label}"
+    return f"{study.name}/{backbone}/{arm}"

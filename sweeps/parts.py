@@ -130,7 +130,13 @@ class EarlyStop(Part):
 
 
 class Tune(Part):
-    """The search of one (backbone, loss): its budget is `trials * epochs` training epochs, pruned ones counted."""
+    """The search of one (backbone, loss): its budget is `trials * epochs` training epochs, pruned ones counted.
+
+    Attributes:
+        seed: what the search and all seeds of the study's runs follow from.
+        searches: how many independent searches there are of each (backbone, loss), all of this budget, each with its own
+            winner that is confirmed. The n-th has the seeds that a study of `seed` + n - 1 would have.
+    """
 
     trials: Positive
     epochs: Positive
@@ -139,6 +145,7 @@ class Tune(Part):
     finalists: Positive = 3
     finalist_seeds: Count = 2
     seed: Count = 0
+    searches: Positive = 1
     search: Shared = Shared()
     early_stop: EarlyStop | None = None
 

@@ -47,15 +47,21 @@ def _limits(asked: Range | None, usual: tuple[str, float, float] | None) -> tupl
     return kind, asked.low, asked.high
 
 
-def fixed(study: Study, backbone: str, label: str) -> Trial:
+def places(study: Study) -> list[tuple[str, str, int]]:
+    """(backbone, entry of `losses`, number of its search from 1) of all that is searched, or confirmed as it is."""
+    searches = range(1, 1 + (study.tune.searches if study.tune else 1))
+    return [(backbone, label, number) for backbone in study.backbones for label in study.losses for number in searches]
+
+
+def fixed(study: Study, backbone: str, label: str, search: int = 1) -> Trial:
     """A confirmation trial of an entry of `losses` with what its `fixed` says and nothing else."""
     own = dict(study.losses[label].fixed)
     rates = {key: float(own.pop(key)) for key in RATES if key in own}
-    return replace(_base(study, backbone, label), loss_options=Options(own), **rates)  # type: ignore[arg-type]
+    return replace(_base(study, backbone, label), loss_options=Options(own), search=search, **rates)  # type: ignore[arg-type]
 
 
 def search(study: Study, start: Trial, number: int, found: Mapping[str, float]) -> Trial:
-    """The tuning trial `number` with the hyper-parameters that the tuner found; all search trials share one seed.
+    """The tuning trial `number` with the hyper-parameters that the tuner found; all trials of a search share one seed.
 
     Args:
         start: `fixed` of the place.
@@ -66,7 +72,7 @@ def search(study: Study, start: Trial, number: int, found: Mapping[str, float]) 
         stage="tune",
         role="search",
         number=number,
-        seed=seed(study, "search", 0),
+        seed=seed(study, "search", 0, start.search),
         loss_options=Options(dict(start.loss_options) | own),
         learning_rate=found.get("learning_rate", start.learning_rate),
         weight_decay=found.get("weight_decay", start.weight_decay),
@@ -79,7 +85,7 @@ def search(study: Study, start: Trial, number: int, found: Mapping[str, float]) 
 
 def finalists(study: Study, trial: Trial) -> list[Trial]:
     """A search trial's repetitions on the further development seeds."""
-    seeds = [seed(study, "finalist", i) for i in range(study.tuning.finalist_seeds)]
+    seeds = [seed(study, "finalist", i, trial.search) for i in range(study.tuning.finalist_seeds)]
     return [replace(trial, role="finalist", seed=value) for value in seeds]
 
 
@@ -91,7 +97,7 @@ def confirm(study: Study, chosen: Trial, role: str) -> list[Trial]:
             stage="confirm",
             role=role,
             number=i,
-            seed=seed(study, role, i),
+            seed=seed(study, role, i, chosen.search),
             holdout=study.confirm.holdout,
             epochs=study.confirm.epochs,
             protocols=_protocols(study),
@@ -115,9 +121,9 @@ def untrained(study: Study, backbone: str) -> list[Trial]:
     return [replace(base, number=i, seed=seed(study, "untrained", i)) for i in range(study.confirm.seeds)]
 
 
-def seed(study: Study, role: str, index: int) -> int:
-    """The seed of run `index` of a role; development and confirmation seeds come from disjoint ranges."""
-    return (study.tune.seed if study.tune else 0) * 10_000 + _SEEDS[role] + index
+def seed(study: Study, role: str, index: int, search: int = 1) -> int:
+    """The seed of run `index` of a role; development and confirmation seeds, and those of searches, come from disjoint ranges."""
+    return ((study.tune.seed if study.tune else 0) + search - 1) * 10_000 + _SEEDS[role] + index
 
 
 def budget(study: Study) -> int:
@@ -130,10 +136,11 @@ def least_trials(study: Study) -> int:
     count = study.confirm.seeds
     if study.ensemble:
         return len(study.backbones) * len(study.losses) * count * study.ensemble.counts[-1]
-    each = count + (count if study.default_seeds is None else study.default_seeds)
+    searches = study.tune.searches if study.tune else 1
+    each = searches * count + (count if study.default_seeds is None else study.default_seeds)
     if study.tune:
-        each += 1 + study.tune.finalist_seeds
-    return len(study.backbones) * (len(study.losses) * each + study.again * count)
+        each += searches * (1 + study.tune.finalist_seeds)
+    return len(study.backbones) * (len(study.losses) * each + study.again * searches * count)
 
 
 def first_pruning_step(study: Study, label: str) -> int:

@@ -149,7 +149,7 @@ class LiveBoard(Board):
             states = self.states[cell.name]
             told = {**{state: str(states[state]) for state in counted}, "running": str(len(cell.running))}
             told["best"] = _figure(cell.best())
-            table.add_row(cell.backbone, cell.label, cell.stage, *(told[column] for column in counted))
+            table.add_row(cell.backbone, cell.arm, cell.stage, *(told[column] for column in counted))
         return table
 
 
@@ -160,16 +160,25 @@ def board(study: Study, cells: list[Cell], stream: TextIO | None = None) -> Boar
 
 
 def _epochs(study: Study, cell: Cell) -> int:
-    return 0 if cell.trouble else planned(study, cell.label, cell.tally.spent if cell.cut else None)
+    return (
+        0
+        if cell.trouble
+        else planned(study, cell.label, cell.tally.spent if cell.cut else None, cell.arm == cell.label)
+    )
 
 
-def planned(study: Study, label: str, spent: int | None = None) -> int:
-    """All training epochs that a backbone under an entry of `losses` is going to spend; `spent`: by a search that ended early."""
+def planned(study: Study, label: str, spent: int | None = None, first: bool = True) -> int:
+    """All training epochs that a backbone under an entry of `losses` is going to spend for one of its searches.
+
+    Args:
+        spent: by a search that ended early.
+        first: whether it is the first of several searches, which has the untuned rows with it.
+    """
     tune, confirm = study.tune, study.confirm
     if study.ensemble:
         return confirm.seeds * study.ensemble.counts[-1] * confirm.epochs
     rows = 1 + (label == study.reference and study.again)
-    untuned = confirm.seeds if study.default_seeds is None else study.default_seeds
+    untuned = first * (confirm.seeds if study.default_seeds is None else study.default_seeds)
     searched = 0
     if tune:
         searched = plan.budget(study) if spent is None else spent

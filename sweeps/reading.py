@@ -113,6 +113,8 @@ def digest(study: Study) -> str:
     said = study.model_dump(exclude=apart) | {"allow_overlap": False, "storage": None}
     if said["tune"] and said["tune"]["early_stop"] is None:
         del said["tune"]["early_stop"]
+    if said["tune"] and said["tune"]["searches"] == 1:
+        del said["tune"]["searches"]
     for key in _LATER:
         if said[key] == Study.model_fields[key].default:
             del said[key]

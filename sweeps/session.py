@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,16 @@ from bench import credentials, index, places, tracking
 from bench.elsewhere import Elsewhere
 from bench.errors import RequestError, StudyIncomplete, TrialFailed
 from bench.locks import alone
+from bench.plain import arm
 from sweeps import budget, checks, gathering, given, lost, opening, plan, reading, sheets, tuner
 from sweeps.cell import Cell
 from sweeps.driver import Driver
 from sweeps.ending import End, room
 from sweeps.progress import board
+from sweeps.share import Share
 from sweeps.signals import Stop
 from sweeps.study import Study
+from sweeps.tally import Cut
 from sweeps.window import Both, CopyWindow, MlflowWindow, Window
 from sweeps.work import Run, Workers
 
@@ -81,9 +84,7 @@ def sweep(
         if run is None:
             sheets.draw(asked, folder)
         # All that can still be wrong here is found before Ray is started.
-        cells = [
-            Cell(asked, *at, _tuner(asked, *at, store), cuts.get("/".join(at)), share) for at in opening.places(asked)
-        ]
+        cells = [_cell(asked, *at, store, cuts, share) for at in plan.places(asked)]
         stop.check()
         mlflow = MlflowWindow(asked.name, folder, agree=share.agree, alone=share.alone, apart=address != "inline")
         window: Window = Both(mlflow, CopyWindow(elsewhere, folder)) if elsewhere else mlflow
@@ -129,15 +130,22 @@ def _storage(study: Study) -> Iterator[Any]:
         yield store
 
 
-def _tuner(study: Study, backbone: str, label: str, store: Any) -> tuner.Tuner | None:
+def _cell(
+    study: Study, backbone: str, label: str, search: int, store: Any, cuts: Mapping[str, Cut], share: Share
+) -> Cell:
+    cut = cuts.get(f"{backbone}/{arm(label, search)}")
+    return Cell(study, backbone, label, _tuner(study, backbone, label, search, store), cut, share, search)
+
+
+def _tuner(study: Study, backbone: str, label: str, search: int, store: Any) -> tuner.Tuner | None:
     tune = study.tune
     if tune is None:
         return None
     return tuner.Tuner(
-        opening.search_name(study, backbone, label),
+        opening.search_name(study, backbone, arm(label, search)),
         store,
         plan.space(study, label),
-        seed=f"{tune.seed}:{backbone}:{label}",
+        seed=f"{tune.seed + search - 1}:{backbone}:{label}",
         sampler=tune.sampler,
         pruner=tune.pruner,
         trials=tune.trials,

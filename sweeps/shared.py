@@ -137,7 +137,7 @@ class Shared:
         if not self._move(key(trial), row, row._replace(owner=self.name)):
             return False
         self.claims.patience.say(
-            f"driver {row.owner} has not been heard of for {STALE:g} s: {trial.name} {trial.role} {trial.number} "
+            f"driver {row.owner} has not been heard of for {STALE:g} s: {trial.arm} {trial.role} {trial.number} "
             f"(seed {trial.seed}) is taken over"
         )
         return True

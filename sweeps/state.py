@@ -13,6 +13,7 @@ from typing import Any
 from bench import index, locks, places
 from bench.errors import RequestError, Unreachable
 from bench.index import Entry
+from bench.plain import arm
 from sweeps.study import Study
 
 PATIENCE = 60.0  # seconds that a driver gets to end
@@ -21,7 +22,7 @@ _FLIGHT = ("running", "waiting")  # a trial's folder is made when it is handed t
 
 def status(study: str | Path) -> dict[str, Any]:
     """`{"study", "state", "summary", "trials": [{"id", "backbone", "loss", "label", "stage", "role", "state", "seed",
-    "params", "metrics"}]}`.
+    "search", "params", "metrics"}]}`.
 
     Args:
         study: its name, or its yaml file.
@@ -108,7 +109,7 @@ def _summary(facts: Mapping[str, Any], state: str, known: Sequence[Entry]) -> di
     epochs: Counter[str] = Counter()
     seconds: dict[str, float] = defaultdict(float)
     for one in known:
-        cell = f"{one.backbone}/{one.name}"
+        cell = f"{one.backbone}/{one.arm}"
         epochs[cell] += one.epochs
         seconds[cell] += one.seconds
     planned = None if (study := _readable(facts)) is None else _planned(study, facts, epochs)
@@ -131,15 +132,16 @@ def _summary(facts: Mapping[str, Any], state: str, known: Sequence[Entry]) -> di
 
 def _planned(study: Study, facts: Mapping[str, Any], epochs: Mapping[str, int]) -> dict[str, int]:
     """Cell -> the epochs that it will have trained: what it has where it is done, or came to its end otherwise."""
+    from sweeps.plan import places
     from sweeps.progress import planned
 
     found = {}
-    for backbone in study.backbones:
-        for label in study.losses:
-            name = f"{backbone}/{label}"
-            said = facts["cells"].get(name, {})
-            over = said.get("stage") == "done" or said.get("trouble")
-            found[name] = epochs.get(name, 0) if over else max(epochs.get(name, 0), planned(study, label))
+    for backbone, label, search in places(study):
+        name = f"{backbone}/{arm(label, search)}"
+        said = facts["cells"].get(name, {})
+        over = said.get("stage") == "done" or said.get("trouble")
+        to_come = planned(study, label, first=search == 1)
+        found[name] = epochs.get(name, 0) if over else max(epochs.get(name, 0), to_come)
     return found
 
 
@@ -177,6 +179,7 @@ def _trial(one: Entry) -> dict[str, Any]:
         "role": one.role,
         "state": one.state,
         "seed": one.seed,
+        "search": one.search,
         "params": one.params,
         "metrics": one.metrics or one.last,
     }

@@ -1,5 +1,6 @@
 """A made-up study on disk, for the tests of reports: three losses, every role, every state, seeded and small."""
 
+import itertools
 import json
 import re
 import shutil
@@ -28,7 +29,15 @@ OBJECTIVE = "dev/accuracy"
 
 
 def make(
-    runs: Path, *, seeds: int = 3, name: str = "made_up", spread: float = 0.004, broken: bool = True, trials: int = 8
+    runs: Path,
+    *,
+    seeds: int = 3,
+    name: str = "made_up",
+    spread: float = 0.004,
+    broken: bool = True,
+    searches: int = 1,
+    apart: float = 0.0,
+    trials: int = 8,
 ) -> Path:
     """Write the study `name` below `runs` and return its folder.
 
@@ -36,12 +45,15 @@ def make(
         seeds: confirmed seeds a loss.
         spread: standard deviation over seeds.
         broken: whether one default run diverged (and one tuning trial did).
+        searches: independent searches a loss. apart: standard deviation of what their winners reach.
         trials: of each loss's search.
     """
     folder = runs / name
     folder.mkdir(parents=True)
     draw = np.random.default_rng(7)
-    winners = {loss: _search(folder, name, loss, draw, broken, trials) for loss in LOSSES}
+    tuned = range(1, searches + 1)
+    winners = {(loss, n): _search(folder, name, loss, draw, broken, n, trials) for n in tuned for loss in LOSSES}
+    luck = {key: draw.normal(0, apart) if apart else 0.0 for key in winners}
     people = {protocol: draw.normal(0, 0.012, 10) for protocol in ("lfw", "ytf")} | {
         "megaface": draw.normal(0, 0.05, 60)
     }
@@ -50,23 +62,26 @@ def make(
     ]
     plan += [("softmax", "again", LEVELS["softmax"]), ("softmax", "untrained", 0.61)]
     for loss, role, level in plan:
-        for seed in range(seeds):
+        own = role in ("tuned", "again")
+        for n, seed in itertools.product(tuned if own else [1], range(seeds)):
             stage = "default" if role == "default" else "confirm"
-            base = winners[loss] if role in ("tuned", "again") else Trial(loss=loss, study=name, embedding_dim=64)
-            number = 1000 * (1 + ["tuned", "default", "again", "untrained"].index(role)) + seed
+            base = winners[loss, n] if own else Trial(loss=loss, study=name, embedding_dim=64)
+            number = 1000 * (1 + ["tuned", "default", "again", "untrained"].index(role)) + seed + 10_000 * (n - 1)
             trial = replace(base, stage=stage, role=role, number=seed, seed=number, epochs=10 * (role != "untrained"))
             _confirm(
                 folder,
                 trial,
-                level + draw.normal(0, spread),
+                level + luck[loss, n] * own + draw.normal(0, spread),
                 people,
                 fail=broken and (loss, role, seed) == ("lmcl", "default", 0),
             )
-    _facts(folder, seeds)
+    _facts(folder, seeds, searches)
     return folder
 
 
-def _search(folder: Path, name: str, loss: str, draw: np.random.Generator, broken: bool, trials: int) -> Trial:
+def _search(
+    folder: Path, name: str, loss: str, draw: np.random.Generator, broken: bool, search: int, trials: int
+) -> Trial:
     """Some trials are pruned, one failed; two finalists. The best trial is the winner."""
     best, best_figure = Trial(), -1.0
     for number in range(trials):
@@ -76,7 +91,7 @@ def _search(folder: Path, name: str, loss: str, draw: np.random.Generator, broke
             own[key] = float(low * (high / low) ** draw.random()) if log else float(draw.uniform(low, high))
         trial = Trial(
             study=name, stage="tune", role="search", number=number, seed=1, loss=loss, loss_options=Options(own),
-            epochs=6, holdout=0.2, embedding_dim=64,
+            epochs=6, holdout=0.2, embedding_dim=64, search=search,
             learning_rate=float(10 ** draw.uniform(-2, -0.5)), weight_decay=float(10 ** draw.uniform(-4.3, -2.3)),
         )  # fmt: skip
         top = LEVELS[loss] - 0.05 * (np.log10(trial.learning_rate) + 1.1) ** 2 + draw.normal(0, 0.004)
@@ -187,12 +202,13 @@ def _provenance() -> dict:
     return {"commit": "f318bb3d", "dirty": False, "versions": versions, **machine, **facts}
 
 
-def _facts(folder: Path, seeds: int) -> None:
+def _facts(folder: Path, seeds: int, searches: int) -> None:
     facts = {
         "name": folder.name, "losses": LOSSES, "backbones": ["cnn4"], "reference": "softmax", "primary": "lfw/accuracy",
         "objective": OBJECTIVE, "protocols": [{"name": name} for name in HASHES],
         "confirm": {"seeds": seeds, "epochs": 10},
-        "tune": {"trials": 8, "epochs": 6, "sampler": "tpe", "pruner": "median", "budget_epochs": 48},
+        "tune": {"trials": 8, "epochs": 6, "sampler": "tpe", "pruner": "median", "budget_epochs": 48}
+        | ({"searches": searches} if searches > 1 else {}),
         "command": f"facebench sweep {folder.name} --address inline",
     }  # fmt: skip
     (folder / "study.json").write_text(json.dumps(facts))

@@ -6,7 +6,8 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 from made_up_study import make
-from test_statistics import sample, simulate
+from simulated import simulate
+from test_statistics import sample
 
 import reports
 from bench.errors import RequestError

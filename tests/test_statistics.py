@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import simulated
 from scipy import stats
 
 from bench.errors import RequestError
@@ -204,47 +205,51 @@ def test_level_interval_covers_seeds_and_identities():
     assert all(math.isnan(edge) for edge in level_interval(sample(seeds=1)))
 
 
-def simulate(
-    seeds: int, clusters: int, share: float, ratio: float, effect: float, runs: int, draw: np.random.Generator
-):
-    """Figures of `runs` pairs of losses whose difference has variance 1, of which `share` comes from the seeds.
-
-    A's seeds spread `ratio` times as much as B's. The identity clusters act on A - B, are shared by all seeds, and
-    reach the test as folds (10 clusters) or as figures with one identity left out.
-    """
-    spread_b = math.sqrt(share * seeds / (1 + ratio**2))
-    people = draw.normal(0, math.sqrt((1 - share) * clusters), (runs, clusters))
-    a = effect + draw.normal(0, ratio * spread_b, (runs, seeds)) + people.mean(axis=1, keepdims=True)
-    b = draw.normal(0, spread_b, (runs, seeds))
-    if clusters == 10:
-        return two_way(a, b, people, "folds")
-    return two_way(a, b, (people.sum(axis=1, keepdims=True) - people) / (clusters - 1), "jackknife")
+@pytest.mark.parametrize("cell", simulated.GRID)
+def test_false_positives_and_coverage_by_simulation(cell):
+    """At no difference at most 5 % are found (7 % at spreads 5:1); 95 % intervals hold the true difference in 93 %."""
+    false, covered = simulated.fares(cell, 10_000)
+    assert false <= simulated.allowed(cell, 10_000) and covered >= simulated.COVERAGE
 
 
-@pytest.mark.parametrize("ratio", [1, 5])
-@pytest.mark.parametrize("share", [0, 0.5, 1])
-@pytest.mark.parametrize("clusters", [10, 80, 400])
-@pytest.mark.parametrize("seeds", [3, 5, 10])
-def test_false_positives_and_coverage_by_simulation(seeds, clusters, share, ratio):
-    """At no difference at most 5 % are found (7 % at spreads 5:1); 95 % intervals hold the true difference in 93 %.
+@pytest.mark.slow
+def test_the_whole_grid_and_its_table(pytestconfig, capsys):
+    """Six times as many pairs a cell; the table stays in `.pytest_cache/d/statistics`."""
+    table = simulated.table(60_000)
+    (pytestconfig.cache.mkdir("statistics") / "grid.txt").write_text(table + "\n")
+    with capsys.disabled():
+        print(f"\n{table}")
+    assert "NOT KEPT" not in table
 
-    With 60,000 runs a cell: .034-.051 at equal spreads, .049-.059 at 5:1; coverage .940-.966.
-    """
-    runs = 10_000
-    draw = np.random.default_rng([seeds, clusters, int(10 * share), ratio])
-    found = np.mean(p_value(simulate(seeds, clusters, share, ratio, 0.0, runs, draw)) < 0.05)
-    allowed = 0.05 + 2 * math.sqrt(0.05 * 0.95 / runs) if ratio == 1 else 0.07
-    assert found <= allowed
 
-    result = simulate(seeds, clusters, share, ratio, 3.0, runs, draw)
-    half = stats.t.ppf(0.975, result.df) * result.se
-    assert np.mean(np.abs(result.difference - 3.0) <= half) >= 0.93
+def over_seeds_alone(a, b, clusters, kind):
+    """Welch: the identities as if they were all there are."""
+    return two_way(a, b, np.zeros_like(clusters), kind)
+
+
+def over_identities_alone(a, b, clusters, kind):
+    """The folds or the jackknife of the mean difference: the seeds as if they were all there are."""
+    means = [np.repeat(x.mean(axis=-1, keepdims=True), 2, axis=-1) for x in (a, b)]
+    return two_way(*means, clusters, kind)
+
+
+def normal_quantiles(a, b, clusters, kind):
+    return two_way(a, b, clusters, kind)._replace(df=np.full(len(a), np.inf))
+
+
+@pytest.mark.parametrize("wrong", [over_seeds_alone, over_identities_alone, normal_quantiles])
+def test_a_wrong_method_does_not_pass_the_grid(wrong):
+    short = [(3, 10, 0, 1), (3, 10, 1, 1), (5, 80, 0.5, 1)]
+    assert all(simulated.holds(cell, 4000) for cell in short)
+    assert not all(simulated.holds(cell, 4000, wrong) for cell in short)
 
 
 def test_power_at_the_minimum_detectable_effect_is_about_four_in_five():
     """The effect that `compare` calls detectable, computed with the true standard error, is found in about 80 %."""
     draw = np.random.default_rng(0)
-    null = simulate(10, 80, 0.5, 1, 0.0, 4000, draw)
+    null = simulated.simulate(10, 80, 0.5, 1, 0.0, 4000, draw)
     df = float(np.median(null.df))
     effect = stats.t.ppf(0.975, df) + stats.t.ppf(0.8, df)
-    assert np.mean(p_value(simulate(10, 80, 0.5, 1, effect, 4000, draw)) < 0.05) == pytest.approx(0.8, abs=0.05)
+    assert np.mean(p_value(simulated.simulate(10, 80, 0.5, 1, effect, 4000, draw)) < 0.05) == pytest.approx(
+        0.8, abs=0.05
+    )

@@ -9,10 +9,9 @@ import numpy as np
 
 from reports import _words
 from reports.criteria._finding import FAIL, NOT_DECIDABLE, PASS, Finding
-from reports.statistics import LEVEL, SEEDS_FOR_A_VERDICT, Comparison
+from reports.statistics import LEAST, LEVEL, Comparison
 
 Side = Literal["at least", "at most", "above", "below"]
-PILOT = f"pilot, a verdict needs {SEEDS_FOR_A_VERDICT} seeds"
 _ROUNDING = 1e-9  # rank correlations lie on their bounds, but for rounding
 
 
@@ -68,7 +67,7 @@ def between_rows(statement: str, found: Comparison | str, side: Side, bound: flo
     if isinstance(found, str):
         return Finding(NOT_DECIDABLE, said, found)
     finding = Finding(decide(found.low, found.high, side, bound), said, in_words(found), found.seeds)
-    return stamped(finding)
+    return stamped(finding, found.unit)
 
 
 def by_default_test(statement: str, found: Comparison | str) -> Finding:
@@ -79,7 +78,7 @@ def by_default_test(statement: str, found: Comparison | str) -> Finding:
     verdict = {"better": PASS, "worse": FAIL}.get(found.verdict, NOT_DECIDABLE)
     missed = f"; {_words.percent(found.detectable, 1)} points would have been found with 80 % power"
     text = in_words(found, holm=True) + (missed if verdict == NOT_DECIDABLE else "")
-    return stamped(Finding(verdict, said, text, found.seeds))
+    return stamped(Finding(verdict, said, text, found.seeds), found.unit)
 
 
 def in_words(found: Comparison, *, holm: bool = False) -> str:
@@ -89,7 +88,7 @@ def in_words(found: Comparison, *, holm: bool = False) -> str:
     said.append(f"95 % interval {_words.interval(found.low, found.high, places)}")
     if not found.pilot:
         said.append(f"Holm {_words.p_is(found.adjusted)}" if holm else _words.p_is(found.p))
-    return f"{', '.join(said)}, {found.df:.1f} d.f. ({_words.many(found.seeds, 'seed')} each)"
+    return f"{', '.join(said)}, {found.df:.1f} d.f. ({_words.many(found.seeds, found.unit)} each)"
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:
@@ -103,10 +102,12 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def stamped(finding: Finding) -> Finding:
-    """The finding of a measured part: below five seeds the figures are shown and nothing is decided."""
-    if finding.seeds is not None and finding.seeds < SEEDS_FOR_A_VERDICT:
-        return replace(finding, verdict=NOT_DECIDABLE, statistic=f"{PILOT}: {finding.statistic}")
+def stamped(finding: Finding, unit: str = "seed") -> Finding:
+    """The finding of a measured part: below five seeds, or three searches, the figures are shown and nothing is decided."""
+    least = LEAST[unit]
+    if finding.seeds is not None and finding.seeds < least:
+        pilot = f"pilot, a verdict needs {_words.many(least, unit)}"
+        return replace(finding, verdict=NOT_DECIDABLE, statistic=f"{pilot}: {finding.statistic}")
     return finding
 
 

@@ -1,0 +1,247 @@
+"""Replicated tuning in the report: the searches are the units, one row a loss, and the sentences say so."""
+
+import json
+import math
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import simulated
+from made_up_study import make, text_of
+from scipy import stats
+from well_formed import assert_well_formed
+
+import reports
+from reports import (
+    _comparisons,
+    _rows,
+    _sample,
+    _sections,
+    _tables,
+    differences,
+    importance,
+    leaderboard,
+    tuning,
+    variance,
+)
+from reports import verdict as said
+from reports.statistics import compare, compare_within, p_value, two_way
+
+METRIC = "lfw/accuracy"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("runs"), seeds=2, searches=3, apart=0.004, broken=False)
+
+
+@pytest.fixture(scope="module")
+def study(folder):
+    return reports.read(folder)
+
+
+def literal(study, loss, against, roles=("tuned", "tuned")):
+    """The interval in loops: a search is one unit, the mean over its seeds."""
+    units, folds = [], []
+    for name, role in ((loss, roles[0]), (against, roles[1])):
+        searches: dict[int, list] = {}
+        for one in study.of(role):
+            if one.trial.name == name:
+                searches.setdefault(one.trial.search, []).append(one.scores["lfw"])
+        units.append([np.mean([score["metrics"][METRIC] for score in runs]) for runs in searches.values()])
+        every = [np.mean([score["clusters"][METRIC]["values"] for score in runs], axis=0) for runs in searches.values()]
+        folds.append(np.mean(every, axis=0))
+    return units[0], units[1], folds[0] - folds[1]
+
+
+def test_the_unit_of_the_verdict_is_the_search(study):
+    lines = {line.row.label: line.comparison for line in _comparisons.against_reference(study, METRIC)}
+    assert set(lines) == {"center", "lmcl"}, "one row a loss"
+    for loss, found in lines.items():
+        a, b, folds = literal(study, loss, "softmax")
+        parts = [np.var(a, ddof=1) / 3, np.var(b, ddof=1) / 3, np.var(folds, ddof=1) / 10]
+        assert (found.unit, found.seeds, found.pilot) == ("search", 3, False)
+        assert found.difference == pytest.approx(np.mean(a) - np.mean(b), rel=1e-9)
+        assert found.se == pytest.approx(math.sqrt(sum(parts)), rel=1e-9)
+        assert found.df == pytest.approx(sum(parts) ** 2 / sum(p**2 / n for p, n in zip(parts, (2, 2, 9), strict=True)))
+
+
+def test_the_a_a_row_pairs_the_searches_whose_winners_it_runs_again(study):
+    found = _comparisons.against_itself(study, METRIC)[0].comparison
+    a, b, folds = literal(study, "softmax", "softmax", ("again", "tuned"))
+    pairs = np.subtract(a, b)
+    assert found.se == pytest.approx(math.sqrt(np.var(pairs, ddof=1) / 3 + np.var(folds, ddof=1) / 10), rel=1e-9)
+
+
+def test_the_sentences_count_searches(study):
+    text = " ".join(said.sentences(study))
+    assert "over 3 independent searches of 48 epochs a loss" in text and "as tuned by" not in text
+    assert "and not for other budgets of tuning, larger data" in text and "the losses as such" not in text
+    assert "the unit is the search" in differences.render(study)
+    assert "3 independent searches, each of the whole budget" in tuning.render(study)
+    names = text_of(tuning.render(study))
+    assert "lmcl #2" in names and "lmcl #3" in names, "each search has its own budget"
+
+
+def test_the_tables_have_one_row_a_loss_with_its_searches(study):
+    html = leaderboard.render(study)
+    assert "6 in 3 searches" in html and "#2" not in text_of(html) and "over the searches" in html
+    assert "search 2: " in html, "each search's hyper-parameters"
+    table = _tables.board(study).set_index(["loss", "role"])
+    assert table.loc[("lmcl", "tuned"), "searches"] == 3 and table.loc[("lmcl", "tuned"), f"{METRIC}.n"] == 3
+    assert list(json.loads(table.loc[("lmcl", "tuned"), "hyperparameters"])) == ["1", "2", "3"]
+    assert table.loc[("lmcl", "default"), "searches"] == 1 and table.loc[("lmcl", "default"), f"{METRIC}.n"] == 2
+    assert "6 in 3 searches" in _tables.markdown(study)
+
+
+def test_importance_is_told_from_all_searches_of_a_loss(study):
+    html = importance.render(study)
+    assert "#2" not in html and "needs 10 finished" not in html, "15 trials of three searches"
+
+
+def test_what_tuning_anew_changes_is_a_source_of_its_own(tmp_path):
+    wide = reports.read(make(tmp_path, seeds=6, searches=12, apart=0.01, spread=0.003, broken=False))
+    found = {part.name: part.spread for part in variance.parts(wide, METRIC)}
+    assert found["Search"] == pytest.approx(0.01, rel=0.35)
+    assert found["Training seed"] == pytest.approx(0.003, rel=0.25), "within searches, not over them"
+    assert "seed, search and test identities together" in variance.render(wide)
+
+
+def test_searches_that_are_to_come_make_a_pilot(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "made_up")
+    for one in reports.read(copy).of("tuned"):
+        if one.trial.search == 3:
+            shutil.rmtree(one.folder)
+    some = reports.read(copy)
+    text = " ".join(said.sentences(some))
+    assert "Pilot, no verdict: with 2 independent searches a loss (a verdict needs 3)" in text
+    assert "and not for the losses as such" in text
+    for one in reports.read(copy).of("tuned"):
+        if one.trial.search == 2:
+            shutil.rmtree(one.folder)
+    alone = reports.read(copy)
+    line = _comparisons.against_reference(alone, METRIC)[0]
+    assert line.comparison is None and "1 and 1 searches" in line.refused, "seeds of one search are no units"
+
+
+@pytest.mark.parametrize("section", ["verdict", "hyperparameters", "effort", "variance", "cost", "pareto"])
+def test_the_sections_that_look_at_rows_or_searches_answer_it(section, study):
+    html = _sections.find(section).render(study)
+    assert_well_formed(html)
+    assert html.striptags()
+
+
+def test_a_plan_counts_searches_with_their_tuning(folder, study):
+    found = reports.plan(folder, 0.01)
+    need = found.comparisons[0]
+    assert (need.unit, need.seeds, min(need.identities)) == ("search", 3, 3)
+    each = len([r for r in study.of("search", "finalist", "tuned") if r.trial.name in ("softmax", "lmcl")]) / 6
+    if need.needed:
+        assert need.runs == pytest.approx(2 * each * max(0, need.needed - 3), abs=2)
+
+
+def drawn(searches, seeds, clusters, share, apart, effect, runs, draw, skewed=False):
+    """Figures (runs, searches * seeds) of A and B, seeds nested in searches, and (runs, clusters) of their difference.
+
+    Of the difference's variance, 1, the share `share` comes from searches and seeds; of this, `apart` from the searches. A
+    skewed search effect is that of a winner: the truth behind the best of 8 trials by a figure that errs as much again.
+    """
+    size = math.sqrt(share / 2 * searches)
+    figures = []
+    for shift in (effect, 0.0):
+        luck = draw.normal(size=(runs, searches))
+        if skewed:
+            truth = -(draw.normal(size=(runs, searches, 8)) ** 2)
+            seen = truth + draw.normal(size=truth.shape) * truth.std()
+            luck = np.take_along_axis(truth, seen.argmax(axis=-1)[..., None], -1)[..., 0]
+            luck = (luck - luck.mean()) / luck.std()
+        noise = draw.normal(size=(runs, searches, seeds)) * math.sqrt(seeds * (1 - apart))
+        figures.append((shift + size * (math.sqrt(apart) * luck[..., None] + noise)).reshape(runs, -1))
+    people = draw.normal(0, math.sqrt((1 - share) * clusters), (runs, clusters))
+    return figures[0] + people.mean(axis=1, keepdims=True), figures[1], people
+
+
+def by_search(a, b, people, searches):
+    units = [x.reshape(len(x), searches, -1).mean(axis=-1) for x in (a, b)]
+    return two_way(*units, people, "folds")
+
+
+def by_seed(a, b, people, searches):
+    """Wrong: the seeds as if each had been tuned for itself."""
+    return two_way(a, b, people, "folds")
+
+
+def false_positives(method, cell, runs=10_000, **options):
+    draw = np.random.default_rng([int(10 * x) for x in cell])
+    return float(np.mean(p_value(method(*drawn(*cell, 0.0, runs, draw, **options), cell[0])) < 0.05))
+
+
+CELLS = [(3, 2, 10, 0.5, 1.0), (3, 5, 10, 1.0, 0.5), (3, 5, 80, 1.0, 0.0), (5, 2, 80, 0.5, 0.5), (3, 1, 10, 0.0, 1.0)]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_false_positives_over_searches_hold_five_percent(cell):
+    assert false_positives(by_search, cell) <= simulated.allowed((*cell[:3], 1), 10_000)
+
+
+@pytest.mark.parametrize("cell", CELLS[:2])
+def test_winners_of_a_search_hold_it_though_they_are_skewed(cell):
+    assert false_positives(by_search, cell, skewed=True) <= simulated.allowed((*cell[:3], 1), 10_000)
+
+
+def test_seeds_taken_as_units_would_not_hold_it():
+    assert min(false_positives(by_seed, cell) for cell in CELLS[:2]) > 0.09
+
+
+@pytest.mark.slow
+def test_the_whole_grid_of_searches_and_its_table(pytestconfig, capsys):
+    """Searches {3, 5} x seeds {1, 2, 5} x clusters {10, 80, 400} x share {0, .5, 1} x apart {0, .5, 1}, both shapes."""
+    lines = ["searches seeds clusters share apart   normal  skewed  (false positives, 20,000 pairs a cell)"]
+    kept = True
+    for cell in [
+        (searches, seeds, clusters, share, apart)
+        for searches in (3, 5)
+        for seeds in (1, 2, 5)
+        for clusters in (10, 80, 400)
+        for share in (0.0, 0.5, 1.0)
+        for apart in (0.0, 0.5, 1.0)
+    ]:
+        found = [false_positives(by_search, cell, 20_000, skewed=skewed) for skewed in (False, True)]
+        kept &= max(found) <= simulated.allowed((*cell[:3], 1), 20_000)
+        lines.append("{:8} {:5} {:8} {:5g} {:5g}   {:.4f}  {:.4f}".format(*cell, *found))
+    table = "\n".join(lines)
+    (pytestconfig.cache.mkdir("statistics") / "searches.txt").write_text(table + "\n")
+    with capsys.disabled():
+        print(f"\n{table}")
+    assert kept
+
+
+def test_units_are_the_means_of_searches_whatever_the_order():
+    draw = np.random.default_rng(0)
+    one = _sample.Sample("A", METRIC, "h", "folds", draw.random(6), draw.random((6, 10)))
+    units = one.by_search([1, 1, 2, 2, 3, 3])
+    order = draw.permutation(6)
+    mixed = replace(one, values=one.values[order], clusters=one.clusters[order])
+    again = mixed.by_search([[1, 1, 2, 2, 3, 3][i] for i in order])
+    assert units.values == pytest.approx(again.values) and units.clusters == pytest.approx(again.clusters)
+    assert (units.unit, units.searches, one.unit) == ("search", (1, 2, 3), "seed")
+    assert compare(units, units).seeds == 3 and compare_within(units, again).p == 1.0
+
+
+def test_paired_searches_find_what_unpaired_ones_hide():
+    """Runs of the same winners differ by half a point, the winners among themselves by five."""
+    luck, folds = np.array([0.80, 0.85, 0.90]), np.zeros((3, 10))
+    a = _sample.Sample("A", METRIC, "h", "folds", luck + 0.005 + np.array([0, 1e-4, -1e-4]), folds, (1, 2, 3))
+    b = _sample.Sample("B", METRIC, "h", "folds", luck, folds, (1, 2, 3))
+    assert compare_within(a, b).p < 0.01 < 0.5 < compare(a, b).p
+    assert compare_within(a, b.of([3, 1])).seeds == 2
+    assert stats.ttest_1samp(a.values - b.values, 0).pvalue == pytest.approx(compare_within(a, b).p, rel=1e-6)
+
+
+def test_rows_of_one_search_are_as_before(tmp_path):
+    plain = reports.read(make(tmp_path, seeds=5))
+    assert not any(row.searched_anew(plain) for row in _rows.rows(plain))
+    assert {line.comparison.unit for line in _comparisons.against_reference(plain, METRIC)} == {"seed"}
+    assert "as tuned by one search of 48 epochs a loss" in said.scope(plain)
+    assert "searches" not in _tables.board(plain)
