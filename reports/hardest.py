@@ -128,7 +128,7 @@ def _table(study: Study, found: Hard, album: Album, title: str, places: Sequence
         ]
         for place in places
     ]
-    return html.table(columns, [body], caption=Markup("<strong>{}</strong>").format(title), sortable=True)
+    return html.table(columns, [body], caption=html.strong(title), sortable=True)
 
 
 def _names(found: Hard, album: Album, place: int) -> html.Item:
