@@ -87,6 +87,10 @@ def small(text: Any) -> Markup:
     return Markup('<span class="small">{}</span>').format(text)
 
 
+def strong(text: Any) -> Markup:
+    return Markup("<strong>{}</strong>").format(text)
+
+
 def code(text: Any) -> Markup:
     return Markup("<code>{}</code>").format(text)
 

@@ -86,6 +86,7 @@ def _picture(study: Study, lines: dict[_tuning.Key, np.ndarray]) -> Markup:
                 look = _plots.style(losses.index(loss)) | {"markevery": max(1, len(line) // 8)}
                 ax.plot(at, 100 * line, label=loss, drawstyle="steps-post", **look)
         ax.set_xlabel("trials")
+        ax.locator_params(axis="x", integer=True)
         if len(backbones) > 1:
             _plots.title(ax, wanted)
     axes[0].set_ylabel(f"best {_figures.full_title(study.objective)}, %")

@@ -20,7 +20,7 @@ def render(records: Study) -> Markup:
 
 def _table(study: Study, protocol: str) -> Markup:
     notes = html.Footnotes()
-    metrics = _rows.figures(study, protocol)
+    metrics = [metric for metric in _rows.figures(study, protocol) if "/group_" not in metric]  # a section of their own
     columns = [html.Column("Loss", "short"), *[html.Column(_title(metric)) for metric in metrics]]
     bodies = [
         [

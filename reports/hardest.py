@@ -128,7 +128,7 @@ def _table(study: Study, found: Hard, album: Album, title: str, places: Sequence
         ]
         for place in places
     ]
-    return html.table(columns, [body], caption=Markup("<strong>{}</strong>").format(title), sortable=True)
+    return html.table(columns, [body], caption=html.strong(title), sortable=True)
 
 
 def _names(found: Hard, album: Album, place: int) -> html.Item:
@@ -142,7 +142,7 @@ def _names(found: Hard, album: Album, place: int) -> html.Item:
 def _score(found: Hard, row: int, place: int) -> html.Item:
     """`✗ 0.31`, and its margin."""
     margin = float(found.margin[row, place])
-    said = html.small(f"margin {margin:+.2f}".replace("-", _words.MINUS))
+    said = html.small(f"margin {round(margin, 2) + 0.0:+.2f}".replace("-", _words.MINUS))  # no -0.00
     text = f"{_cross(found, row, place)}{found.shown[row, place]:.3f}".replace("-", _words.MINUS)
     return html.Item(Markup("{}{}").format(text, said), margin)
 

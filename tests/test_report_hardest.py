@@ -11,8 +11,8 @@ from real_faces import DATA, LFW, needs_data
 from well_formed import assert_well_formed
 
 import reports
-from bench import scoring
-from reports import _hard, _pictures, hardest
+from bench import places, scoring
+from reports import _hard, _pictures, _write, hardest
 
 PICTURE = 'src="data:image/jpeg;base64,'
 
@@ -119,13 +119,18 @@ class TestSection:
         assert html.count(PICTURE) > 20 and "holds images of persons" not in text
         assert "MegaFace-style" in text and "Wrong with one loss alone" in text
 
-    def test_pictures_can_be_left_out(self, folder, facebench, monkeypatch):
-        monkeypatch.setenv("FACEBENCH_RUNS", str(folder.parent))
-        code, out, _ = facebench("report", "hard", "--no-pictures")
-        page = (folder / "report" / "report.html").read_text()
-        assert code == 0 and out.strip().endswith("report.html")
+    def test_pictures_can_be_left_out(self, folder):
+        page = reports.write(folder, sections=["hardest", "data"], pictures=False).read_text()
         assert PICTURE not in page and page.count("Pictures are left out, as was asked.") == 3
         assert "lfw-0000" in page, "the names stay"
+
+    def test_the_command_line_leaves_them_out(self, folder, facebench, monkeypatch, tmp_path):
+        monkeypatch.setenv("FACEBENCH_RUNS", str(folder.parent))
+        asked = []
+        monkeypatch.setattr(_write, "write", lambda folder, pictures: asked.append((places.data("."), pictures)))
+        assert facebench("report", "hard", "--no-pictures", "--data", tmp_path)[0] == 0
+        assert facebench("report", "hard")[0] == 0
+        assert asked == [(tmp_path, False), (tmp_path, True)]
 
     def test_another_version_of_the_lists_gives_neither_names_nor_pictures(self, study):
         trial = study[0].trial

@@ -20,7 +20,8 @@ from bench.errors import RequestError
 from reports import _plots, _sections, _tables, _write, verdict
 from reports.statistics import PILOT
 
-OF_EXPERIMENTS = {"features", "angles", "boundaries", "settings", "claims", "published"}  # left out of other studies
+# Left out of studies of another kind.
+OF_EXPERIMENTS = {"features", "angles", "boundaries", "settings", "claims", "published", "groups"}
 
 
 @pytest.fixture(scope="module")
