@@ -7,6 +7,7 @@ import typer
 
 from bench._command import JsonOption, print_json
 from bench.errors import RequestError
+from bench.plain import arm
 
 StudyArgument = Annotated[str, typer.Argument(help="a yaml file, or the name of a shipped study")]
 DashboardOption = Annotated[str, typer.Option("--address", help="of the Ray dashboard: http://HEAD:8265")]
@@ -138,7 +139,8 @@ def _follow(address: str, id: str) -> None:
 
 def _show_trials(answer: dict[str, Any]) -> None:
     for trial in answer["trials"]:
-        where = f"{trial['stage']:8} {trial['state']:9} {trial['backbone']}/{trial['label']} seed {trial['seed']}"
+        cell = f"{trial['backbone']}/{arm(trial['label'], trial.get('search', 1))}"
+        where = f"{trial['stage']:8} {trial['state']:9} {cell} seed {trial['seed']}"
         typer.echo(f"{trial['id']}  {where}")
     typer.echo(f"{answer['study']}: {answer['state']}; {_said(answer['summary'])}")
 

@@ -74,7 +74,7 @@ def parts(study: Study, metric: str) -> list[Part]:
             f"{_words.many(len(several), 'row')}, {_words.many(_df(several), 'degree')} of freedom",
         )
     ]
-    found += _anew([s for _, s in samples if s.searches], runs, seed)
+    found += _anew([s for row, s in samples if row.role == "tuned" and s.searches], runs, seed)
     within = [s.within for s in several if math.isfinite(s.within)]
     if within:
         size = several[0].clusters.shape[1]
@@ -102,7 +102,7 @@ def _anew(samples: Sequence[Sample], runs: Sequence[tuple[Row, Sample]], seed: f
     several = [sample for sample in samples if sample.seeds > 1]
     if not several:
         return []
-    count = float(np.mean([sample.seeds for row, sample in runs if row.role in ("tuned", "again")]))
+    count = float(np.mean([sample.seeds for row, sample in runs if row.role == "tuned"]))
     variance = pooled((between(s.values.tolist(), seed**2 / count), s.seeds - 1) for s in several)
     searches = sum(s.seeds for s in several)
     return [

@@ -126,10 +126,10 @@ def _tuned(study: Study) -> str:
     if not study.searched:
         return "as set in the study file"
     budget = study.settings("tune").get("budget_epochs")
-    of = f" of {_words.count(budget)} epochs" if budget else ""
+    epochs = f" of {_words.count(budget)} epochs" if budget else ""
     if (count := _rows.searches(study)) > 1:
-        return f"over {count} independent searches{of} a loss"
-    return f"as tuned by one search{of} a loss"
+        return f"over {count} independent searches a loss" + (f", each{epochs}" if budget else "")
+    return f"as tuned by one search{epochs} a loss"
 
 
 def _beyond(study: Study) -> str:
