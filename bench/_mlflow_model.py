@@ -10,6 +10,7 @@ import select
 import subprocess
 import sys
 import tempfile
+import weakref
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -114,10 +115,11 @@ class Models:
 
 
 class Exporter:
-    """The process that writes models (`_mlflow_export`), started when there is one to write."""
+    """The process that writes models (`_mlflow_export`): started when there is one to write, gone when nobody asks any more."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
+        self._end: weakref.finalize | None = None
 
     def make(self, asked: dict[str, Any], hurried: Callable[[], bool]) -> str:
         """Have a model written; "", or why it cannot be.
@@ -126,7 +128,9 @@ class Exporter:
             Hurried: so it was; the process is gone.
             Failed: the process is gone.
         """
-        process = self._process = self._process or _started()
+        if not (process := self._process):
+            process = self._process = _started()
+            self._end = weakref.finalize(self, _ended, process)  # a mirror that failed is dropped as it is
         assert process.stdin and process.stdout
         with suppress(OSError):
             print(json.dumps(asked), file=process.stdin, flush=True)
@@ -141,11 +145,15 @@ class Exporter:
 
     def stop(self) -> None:
         """End the process, in the middle of what it does."""
-        if process := self._process:
-            self._process = None
-            process.kill()
-            with suppress(OSError), process:  # what was written to it, and not read, is lost
-                pass
+        self._process = None
+        if self._end:
+            self._end()
+
+
+def _ended(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+    with suppress(OSError), process:  # what was written to it, and not read, is lost
+        pass
 
 
 def _started() -> "subprocess.Popen[str]":

@@ -103,9 +103,9 @@ def _version(
         description=description,
         model_id=model.model_id,
     )
-    # As `mlflow.register_model` does: the model's own page shows where it is registered.
+    # As `mlflow.register_model` does, and a server by itself: the model's own page shows where it is registered.
+    this = {"name": called, "version": int(version.version)}
     known = json.loads(of.get_logged_model(model.model_id).tags.get(_VERSIONS, "[]"))
-    this = {"name": called, "version": version.version}
     if this not in known:
         of.set_logged_model_tags(model.model_id, {_VERSIONS: json.dumps([*known, this])})
     return version

@@ -92,7 +92,7 @@ def missing(known: Record, sent: set[tuple[str, int]]) -> list["Metric"]:
     """The finite figures of a trial whose (metric, step) is not in `sent`; final figures stand at the last step."""
     from mlflow.entities import Metric
 
-    steps = [(event.metrics, *moment(known, event)) for event in known.events]
+    steps = [(event.metrics | system(event), *moment(known, event)) for event in known.events]
     steps.append((known.metrics, *moment(known)))
     new: dict[tuple[str, int], Metric] = {}
     for metrics, step, time in steps:
@@ -101,6 +101,11 @@ def missing(known: Record, sent: set[tuple[str, int]]) -> list["Metric"]:
             if math.isfinite(value) and place not in sent:
                 new.setdefault(place, Metric(name(key), value, time, step))
     return list(new.values())
+
+
+def system(event: Progress) -> dict[str, float]:
+    """How busy the trial's machine was, under the names that MLflow's page of system metrics looks for."""
+    return {f"system/{key}": value for key, value in event.machine.items()}
 
 
 def moment(known: Record, event: Progress | None = None) -> tuple[int, int]:

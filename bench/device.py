@@ -40,6 +40,23 @@ class Device:
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
+    def load(self) -> dict[str, float]:
+        """How busy this machine and its accelerator are, whoever makes them so, by MLflow's names and in its units
+        (percent, MB of 1e6 bytes): the processors since the last call, memory now."""
+        import psutil
+
+        memory = psutil.virtual_memory()
+        found = {
+            "cpu_utilization_percentage": psutil.cpu_percent(),
+            "system_memory_usage_megabytes": memory.used / 1e6,
+            "system_memory_usage_percentage": 100 * memory.used / memory.total,
+        }
+        if self.device.type == "cuda":
+            free, total = torch.cuda.mem_get_info(self.device)
+            name = f"gpu_{self.device.index or 0}_memory_usage"
+            found |= {f"{name}_megabytes": (total - free) / 1e6, f"{name}_percentage": 100 * (total - free) / total}
+        return {key: round(value, 1) for key, value in found.items()}
+
 
 def choose(precision: str, number: int | None = None) -> Device:
     """The accelerator where there is one, else the CPU; with `auto`, bf16 where the hardware multiplies in it.

@@ -189,12 +189,16 @@ _USUAL = {name: value for name, value in Trial().plain().items() if name in _LAT
 
 @dataclass(frozen=True)
 class Progress:
-    """One epoch is done. `metrics` are deterministic; what is timed stands in `seconds` (wall time since the start)."""
+    """One epoch is done. `metrics` are deterministic; what is timed stands in `seconds` (wall time since the start).
+
+    `machine` is how busy the trial's machine was meanwhile, others' work included (`bench.device.Device.load`).
+    """
 
     step: int
     epoch: int
     metrics: dict[str, float]
     seconds: float = 0.0
+    machine: dict[str, float] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)

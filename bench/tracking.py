@@ -26,7 +26,7 @@ from bench import _mlflow_bundle, places, record
 from bench._mlflow_apart import Agree, Apart
 from bench._mlflow_back import MARK, fetch, records_from_mlflow
 from bench._mlflow_note import description
-from bench._mlflow_registry import promote
+from bench._mlflow_registry import Promoted, promote
 from bench._mlflow_run import Shown, flat, how_far, is_whole, labels
 from bench._mlflow_store import KEPT, SHEETS, STUDY, answering, cause, client, experiment, name, prepare, runs, uri
 from bench._mlflow_trial import Filler
@@ -42,6 +42,7 @@ __all__ = [
     "Agree",
     "Apart",
     "Mirror",
+    "Promoted",
     "cause",
     "client",
     "fetch",

@@ -59,6 +59,7 @@ def steps(trial: Trial, folder: str | None, parallel: Parallel) -> Iterator[Prog
     settings = Settings(**asked)
     where = device.choose(trial.precision, parallel.rank if parallel.size > 1 else None)
     where.forget_peak()
+    where.load()  # from here on
     network, drawn = _network(trial)
     data = _loaded(trial, parallel)
     labels = data.train_labels
@@ -85,7 +86,7 @@ def steps(trial: Trial, folder: str | None, parallel: Parallel) -> Iterator[Prog
     before = past[-1].seconds if past else 0.0
     images = data.pixels.array[data.train]
     for step, epoch, metrics in fit(work, images, labels, develop):
-        past.append(Progress(step, epoch, metrics, before + time.monotonic() - begun))
+        past.append(Progress(step, epoch, metrics, before + time.monotonic() - begun, where.load()))
         state = work.state() if folder else {}  # of shared class weights, all have to give their rows
         if saved:
             saved.save(state | {"data": key}, past)

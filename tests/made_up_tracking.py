@@ -11,6 +11,7 @@ import pytest
 
 import sweeps
 from bench import places, record, tracking
+from bench.plain import Options, Result, Trial
 from sweeps.study import Study
 
 STUDY = {
@@ -22,6 +23,17 @@ STUDY = {
     "confirm": {"seeds": 1, "epochs": 2},
     "protocols": [{"name": "lfw"}],
 }
+
+
+TRIAL = Trial(
+    study="study",
+    data=Options(name="digits"),
+    channels=1,
+    embedding_dim=8,
+    epochs=1,
+    backbone_options=Options(widths=[4, 4, 4, 8], blocks=[0, 0, 0, 0]),
+    protocols=(Options(name="heldout", data={"name": "digits"}),),
+)
 
 
 def sweep(run=fake_trial.run, describe=None, **changes) -> str:
@@ -74,6 +86,28 @@ def begun(runs):
     facts = {"name": "study", "created": "2026-11-22T18:00:00+00:00", "command": "facebench sweep x", "hash": "h"}
     (folder / "study.json").write_text(json.dumps(facts | {"state": "running"}))
     return folder
+
+
+@pytest.fixture(scope="module")
+def _trained(tmp_path_factory):
+    """The folder of a study with one trial that was really trained."""
+    from bench.trial import run  # brings torch
+
+    study = tmp_path_factory.mktemp("trained")
+    folder = record.start(TRIAL, study)
+    journal = record.Journal(folder)
+    for event in run(TRIAL, str(folder)):
+        if isinstance(event, Result):
+            record.finish(folder, "finished", result=event)
+        else:
+            journal.append(event)
+    return study
+
+
+@pytest.fixture
+def trained(_trained, begun):
+    """The study's folder, in which that trial lies."""
+    return shutil.copytree(_trained, begun, dirs_exist_ok=True)
 
 
 def crash(*_, **__):

@@ -1,50 +1,19 @@
 """What an MLflow user looks for: the network as a model, its datasets, the study's description; in a real SQLite store."""
 
 import json
-import shutil
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
 import torch
-from made_up_tracking import begun, rows, runs, sweep, template  # noqa: F401 (fixtures)
+from made_up_tracking import TRIAL, _trained, begun, contents, rows, runs, sweep, template, trained  # noqa: F401 (fixtures)
 
 from bench import _mlflow_model, record, tracking
 from bench._mlflow_export import Embedding, network, save
-from bench.plain import Options, Progress, Result, Trial
-from bench.trial import run
+from bench.plain import Progress, Result, Trial
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's and torch.export's own
-TRIAL = Trial(
-    study="study",
-    data=Options(name="digits"),
-    channels=1,
-    embedding_dim=8,
-    epochs=1,
-    backbone_options=Options(widths=[4, 4, 4, 8], blocks=[0, 0, 0, 0]),
-    protocols=(Options(name="heldout", data={"name": "digits"}),),
-)
-
-
-@pytest.fixture(scope="module")
-def _trained(tmp_path_factory):
-    """The folder of a study with one trial that was really trained."""
-    study = tmp_path_factory.mktemp("trained")
-    folder = record.start(TRIAL, study)
-    journal = record.Journal(folder)
-    for event in run(TRIAL, str(folder)):
-        if isinstance(event, Result):
-            record.finish(folder, "finished", result=event)
-        else:
-            journal.append(event)
-    return study
-
-
-@pytest.fixture
-def trained(_trained, begun):
-    """The study's folder, in which that trial lies."""
-    return shutil.copytree(_trained, begun, dirs_exist_ok=True)
 
 
 @pytest.fixture
@@ -213,6 +182,18 @@ def test_a_run_has_its_datasets_and_the_study_each_training_set_once(trained, he
     assert found["confirm", "0"] == [own, ("heldout", known.scores["heldout"]["hash"], "test")]
     assert found["parent", None] == sorted([own, ("digits", "fa" * 16, "training")])
     assert found["tune", "0"] == [] == found["tune", "2"]
+
+
+def test_how_busy_the_machine_was_stands_under_the_names_of_mlflows_system_metrics(begun):
+    folder = record.start(Trial(study="study"), begun)
+    busy = {"cpu_utilization_percentage": 50.0, "gpu_0_memory_usage_megabytes": 7.5}
+    for step in (1, 2):
+        record.Journal(folder).append(Progress(step, step, {"train/loss": 0.5}, 1.0 * step, busy))
+    assert record.read(folder).events[0].machine == busy
+    tracking.sync("study")
+    ((*_, history, _),) = contents().values()
+    assert history["system/cpu_utilization_percentage"] == [(1, 50.0), (2, 50.0)]
+    assert history["system/gpu_0_memory_usage_megabytes"] == [(1, 7.5), (2, 7.5)]
 
 
 def test_the_description_says_what_is_asked_and_ends_with_the_summary(runs):
