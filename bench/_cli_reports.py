@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bench._cli_models import InputOption, of_each
 from bench._command import (
     DataOption,
     JsonOption,
@@ -44,7 +45,9 @@ def report(
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help="a trial's id, a file of embeddings, or a devkit's folder")],
+    a: Annotated[
+        str, typer.Argument(help="a trial's id, a file of embeddings, a devkit's folder, or what --model takes")
+    ],
     b: Annotated[str, typer.Argument(help="the one that is compared with it")],
     protocol: Annotated[
         str | None, typer.Option(help="what files are scored by; of trials: all that both have")
@@ -57,17 +60,21 @@ def compare(
         str | None, typer.Option(help="the declared figure, PROTOCOL/FIGURE; else each protocol's own")
     ] = None,
     suffix: Annotated[str | None, typer.Option(help="of a folder's feature files, _ALGORITHM.bin")] = None,
+    input_: InputOption = None,
     fail_if_worse: Annotated[
         bool, typer.Option("--fail-if-worse", help="exit with 1 where B is significantly worse on a declared figure")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Two given networks on the same test: paired tests of these two networks, which say nothing of their losses."""
+    """Two given networks on the same test: paired tests of these two networks, which say nothing of their losses.
+
+    A and B may be models, spelled as `evaluate --model` takes them; `--input b.size=112` is of B alone.
+    """
     use(data)
     import reports
 
     spec = protocol_spec(protocol, root, set_, allow_missing) if protocol else None
-    found = reports.comparisons(a, b, spec, metric, suffix)
+    found = reports.comparisons(a, b, spec, metric, suffix, of_each(input_))
     if as_json:
         print_json([_plain(one) for one in found])
     else:
