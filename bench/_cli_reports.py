@@ -1,6 +1,7 @@
-"""`facebench report`, and on the terminal `facebench compare` and `plan`."""
+"""`facebench report` and `export`, and on the terminal `facebench compare` and `plan`."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -101,9 +102,25 @@ def plan(
     print_json(asdict(found)) if as_json else show.plan(found)
 
 
+def export(
+    trial: Annotated[str, typer.Argument(help="the id of a finished trial, or as much of it as is unique")],
+    to: Annotated[Path | None, typer.Option(help="the folder (default: model/ in the trial's own)")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the files in a folder that is there")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a trial's network as model.onnx (checked against torch) and model.safetensors, with a model card."""
+    import reports
+
+    found = reports.export(trial, to, overwrite)
+    if as_json:
+        return print_json({"folder": str(found.folder), "difference": found.difference})
+    typer.echo(f"{found.folder}: model.onnx ({found.difference:.1g} from torch), model.safetensors, README.md")
+    return None
+
+
 def _plain(one: Any) -> dict[str, Any]:
     verdicts = [asdict(line) | {"verdict": line.verdict} for line in one.lines]
     return asdict(one) | {"lines": verdicts}
 
 
-COMMANDS = (report, compare, plan)
+COMMANDS = (report, compare, plan, export)

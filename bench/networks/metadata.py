@@ -1,7 +1,8 @@
 """What a model's file says of itself: `facebench.KEY` -> JSON, in the metadata of ONNX and of safetensors.
 
 `size`, `mean`, `std`, `range`, `colour`, `layout`, `crop`, `patch` and `flip` are those of `bench.networks.inputs`; files that
-are written here also say `trial`, `backbone`, `backbone_options`, `embedding_dim` and `loss`. Anybody may write them.
+are written here also say `trial`, `backbone`, `backbone_options`, `embedding_dim`, `loss`, and
+the `scorer` of their figures. Anybody may write them.
 """
 
 import json

@@ -1,12 +1,12 @@
 """Anybody's network: what it wants of images, how it is called, and the embeddings that come of it, checked."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from bench import mirror
+from bench import mirror, scorers
 from bench.errors import RequestError
 from bench.networks.inputs import Inputs
 from bench.scorers import Scorer
@@ -28,6 +28,13 @@ class Background:
 
 
 UNKNOWN = Background({"verdict": "unknown", "detail": "what the network was trained on is not known here"})
+
+
+def compared(said: Mapping[str, Any]) -> Callable[[Any, Sequence[bytes], bool], Background]:
+    """`Network.background` of a file that names its scorer; one that is fitted on training images is not in the file."""
+    name, options = said.get("scorer", "cosine"), said.get("scorer_options", {})
+    scorer = None if scorers.needs_fit(name, options) else scorers.fit(name, options)
+    return lambda protocol, hashes, allow: Background(UNKNOWN.overlap, scorer)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from bench.files import sha256
 from bench.networks import metadata, shapes
 from bench.networks.extra import cause, needed
 from bench.networks.inputs import settled
-from bench.networks.network import Network
+from bench.networks.network import Network, compared
 
 _KINDS = {
     "tensor(float)": "float32",
@@ -58,7 +58,7 @@ def opened(path: Path, asked: Mapping[str, Any]) -> Network:
     facts |= {key: said[key] for key in ("trial", "backbone") if key in said}
     if weights := _weights(path):
         facts["weights_sha256"] = {one.name: sha256(one) for one in weights}
-    return Network(path.name, "onnx", sha256(path), inputs, run, facts, shape.batch, shape.exactly)
+    return Network(path.name, "onnx", sha256(path), inputs, run, facts, shape.batch, shape.exactly, compared(said))
 
 
 def _session(runtime: Any, path: Path) -> Any:

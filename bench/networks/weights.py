@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from bench.files import sha256
 from bench.networks import metadata
 from bench.networks.extra import cause, needed
 from bench.networks.inputs import COLOURS, Inputs, settled
-from bench.networks.network import Network
+from bench.networks.network import Network, compared
 from bench.networks.torch_file import caller
 
 TIMM = "timm:"
@@ -70,7 +71,7 @@ def own(path: Path, asked: Mapping[str, Any]) -> Network:
     except ValueError as error:
         raise RequestError(f"{path} names a network that cannot be made: {error}") from error
     facts = {"backbone": said["backbone"], "trial": said["trial"], **_filled(network, _state(path), path)}
-    return _network(path.name, "safetensors", path, network, inputs, facts)
+    return replace(_network(path.name, "safetensors", path, network, inputs, facts), background=compared(said))
 
 
 def _network(
