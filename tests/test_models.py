@@ -12,7 +12,7 @@ import torch
 from real_faces import DATA, needs_data
 from torch import nn
 
-from bench import ledger, networks
+from bench import ledger, networks, show
 from bench.errors import RequestError
 from bench.networks.inputs import settled
 from bench.networks.network import Network
@@ -23,7 +23,12 @@ INPUT = ["--input", f"size={made.SIZE}", "--input", "mean=127.5", "--input", "st
 
 
 @pytest.mark.parametrize(
-    ("make", "name"), [(made.script, "net.ts"), (made.program, "net.pt2"), (made.onnx_file, "net.onnx")]
+    ("make", "name"),
+    [
+        (made.script, "net.ts"),
+        (made.onnx_file, "net.onnx"),
+        pytest.param(made.program, "net.pt2", marks=pytest.mark.slow),  # torch.export takes seconds
+    ],
 )
 def test_every_form_of_a_network_gives_its_embeddings(tmp_path, make, name):
     path = make(tmp_path / name)
@@ -33,11 +38,17 @@ def test_every_form_of_a_network_gives_its_embeddings(tmp_path, make, name):
     assert network.plain()["inputs"]["said_by"]["mean"] == "option"
 
 
-def test_a_fixed_batch_is_filled_up(tmp_path):
-    for path in (made.onnx_file(tmp_path / "net.onnx", shape=(4, 3, 8, 8)), made.program(tmp_path / "net.pt2", 4)):
-        network = networks.opened(str(path), made.SAID)
-        assert (network.batch, network.exactly) == (4, True)
-        np.testing.assert_allclose(network.embed(IMAGES), made.expected(IMAGES), rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda folder: made.onnx_file(folder / "net.onnx", shape=(4, 3, 8, 8)),
+        pytest.param(lambda folder: made.program(folder / "net.pt2", 4), marks=pytest.mark.slow),
+    ],
+)
+def test_a_fixed_batch_is_filled_up(tmp_path, make):
+    network = networks.opened(str(make(tmp_path)), made.SAID)
+    assert (network.batch, network.exactly) == (4, True)
+    np.testing.assert_allclose(network.embed(IMAGES), made.expected(IMAGES), rtol=1e-4, atol=1e-4)
 
 
 def test_colours_layout_range_and_mirror_images(tmp_path):
@@ -264,7 +275,7 @@ def test_safetensors_are_weights_too(tmp_path):
 # --- the command ---
 
 
-def test_evaluate_scores_a_network_and_enters_the_ledger(facebench, tmp_path):
+def test_evaluate_scores_a_network_and_enters_the_ledger(facebench, tmp_path, capsys):
     path = made.onnx_file(tmp_path / "net.onnx")
     code, out, err = facebench("evaluate", "--model", path, *HELDOUT, *INPUT, "--json")
     assert code == 0, err
@@ -274,10 +285,10 @@ def test_evaluate_scores_a_network_and_enters_the_ledger(facebench, tmp_path):
     assert model["kind"] == "onnx" and len(model["sha256"]) == 64 and model["inputs"]["size"] == [8, 8]
     (entry,) = ledger.entries()
     assert (entry["study"], entry["trial"], entry["hash"]) == ("evaluate", "net.onnx", answer["hash"])
-    code, out, _ = facebench("evaluate", "--model", path, *HELDOUT, *INPUT, "--input", "flip=add")
-    said = " ".join(out.split())
-    assert code == 0 and "given 8x8 rgb nchw, (x - 127.5) / 128 of 0 to 255, mirror image: add" in said
-    assert "taken for granted: colour, range" in said
+    show.scores({"heldout": answer})
+    said = " ".join(capsys.readouterr().out.split())
+    assert "given 8x8 rgb nchw, (x - 127.5) / 128 of 0 to 255, mirror image: none" in said
+    assert "taken for granted: colour, flip, range" in said
 
 
 def test_files_of_its_embeddings_give_the_same_figures(facebench, tmp_path):
@@ -325,6 +336,66 @@ def test_compare_takes_networks(facebench, tmp_path):
     assert code == 2 and "is a model: say by --protocol" in err
     code, _, err = facebench("compare", a, b, "--input", "b=3")
     assert code == 2 and "--input b.KEY=VALUE is of one network" in err
+
+
+# --- MLflow ---
+
+
+class Bytes(nn.Module):
+    """A network that takes uint8 and normalises it itself, as MLflow's users hand images in."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = made.Patches()
+
+    def forward(self, images):
+        return self.network((images.float() - 127.5) / 128)
+
+
+def logged(network, example, **more) -> str:
+    """The URI of a PyTorch model without pickle, in the store of this test."""
+    import mlflow
+    from mlflow.models import infer_signature
+
+    signature = infer_signature(example, np.zeros((2, made.DIM), np.float32))
+    kept = mlflow.pytorch.log_model(
+        network, name="net", signature=signature, input_example=example, serialization_format="pt2", **more
+    )
+    return kept.model_uri
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # MLflow's and torch.export's own
+def test_models_of_mlflow(facebench, tmp_path, monkeypatch):
+    import mlflow
+    import onnx
+
+    from bench import tracking
+
+    tracking.client(tracking.uri())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.uri())
+    example = np.zeros((2, 3, made.SIZE, made.SIZE), np.float32)
+    path = made.onnx_file(tmp_path / "net.onnx")
+    with mlflow.start_run() as run:
+        said = {"facebench": {"trial": "ab12", "flip": "add", "scorer": "cosine", "crop": None, "colours": "RGB"}}
+        ready = logged(Bytes(), example.astype(np.uint8), metadata=said)
+        mlflow.onnx.log_model(onnx.load(str(path)), name="onnx", registered_model_name="mine", metadata=said)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")  # as a user has it, for whom runs/ is the store
+    for given, asked in (
+        (floats, {"mean": 127.5, "std": 128}),
+        ("models:/mine/1", {"mean": 127.5, "std": 128}),
+        (ready, {}),
+    ):
+        network = networks.opened(given, {**asked, "flip": "none"})
+        np.testing.assert_allclose(network.embed(IMAGES), made.expected(IMAGES), rtol=1e-4, atol=1e-4)
+        assert network.kind == "mlflow" and network.name == given and len(network.sha256) == 64
+    network = networks.opened(ready, {})
+    assert network.inputs.flip == "add" and network.facts["trial"] == "ab12"
+    assert networks.opened(f"runs:/{run.info.run_id}/onnx", made.SAID).sha256
+    for given in ("models:/none/1", "runs:/abc/net"):
+        code, _, err = facebench("evaluate", "--model", given, *HELDOUT, *INPUT)
+        said = err.splitlines()[-1]  # MLflow told of what was registered above
+        assert code == 2 and said.startswith("facebench: MLflow at ") and f"gives no model {given}" in said
 
 
 @needs_data

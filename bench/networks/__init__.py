@@ -48,7 +48,7 @@ def opened(given: str, asked: Mapping[str, Any]) -> "Network":
     if weights is not None:
         raise RequestError(f"weights are of a timm model, and {given} has its own: leave --weights out")
     if given.startswith(MLFLOW):
-        from bench._mlflow_model import opened as of_mlflow
+        from bench._mlflow_network import opened as of_mlflow
 
         return of_mlflow(given, options)
     if names_one(given):

@@ -18,6 +18,11 @@ COLOURS = {"rgb": 3, "bgr": 3, "grey": 1}
 LAYOUTS = ("nchw", "nhwc")
 USUAL = {"colour": "rgb", "layout": "nchw", "range": 255.0, "crop": None, "patch": None, "flip": "none"}
 NEEDED = ("size", "mean", "std")
+AS_IT_IS = {
+    "mean": 0.0,
+    "std": 1.0,
+    "range": 255.0,
+}  # for a model that takes uint8: what it does with them stands inside
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from bench.errors import RequestError
 from bench.files import sha256
 from bench.networks import metadata, shapes
 from bench.networks.extra import cause, needed
-from bench.networks.inputs import settled
+from bench.networks.inputs import AS_IT_IS, settled
 from bench.networks.network import Network, compared
 
 _KINDS = {
@@ -20,14 +20,14 @@ _KINDS = {
     "tensor(double)": "float64",
     "tensor(uint8)": "uint8",
 }
-_AS_IT_IS = {"mean": 0.0, "std": 1.0, "range": 255.0}  # what a model that takes uint8 does with it stands inside
 
 
-def opened(path: Path, asked: Mapping[str, Any]) -> Network:
+def opened(path: Path, asked: Mapping[str, Any], beside: Mapping[str, Any] | None = None) -> Network:
     """The network in the file.
 
     Args:
         asked: see `inputs.settled`; `output` names the one that is the embedding where there are several.
+        beside: what is said of the file where it lies; it goes before what the file says of itself.
 
     Raises:
         RequestError: onnxruntime is missing, the file is no ONNX model, or its input is no batch of images.
@@ -43,8 +43,8 @@ def opened(path: Path, asked: Mapping[str, Any]) -> Network:
     options = dict(asked)
     output = _output(path.name, [one.name for one in session.get_outputs()], options.pop("output", None))
     shape = shapes.read(path.name, wanted.shape)
-    said = metadata.read(path.name, session.get_modelmeta().custom_metadata_map)
-    fixed = shape.fixed | (_AS_IT_IS if wanted.type == "tensor(uint8)" else {})
+    said = {**metadata.read(path.name, session.get_modelmeta().custom_metadata_map), **(beside or {})}
+    fixed = shape.fixed | (AS_IT_IS if wanted.type == "tensor(uint8)" else {})
     inputs = settled(path.name, options, said, fixed, shape.channels)
     kind = np.dtype(_KINDS[wanted.type])
 

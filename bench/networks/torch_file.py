@@ -13,7 +13,7 @@ from bench.errors import RequestError
 from bench.files import sha256
 from bench.networks import shapes
 from bench.networks.extra import cause
-from bench.networks.inputs import settled
+from bench.networks.inputs import AS_IT_IS, settled
 from bench.networks.network import Network
 
 
@@ -56,20 +56,22 @@ def exported(path: Path, asked: Mapping[str, Any]) -> Network:
         raise RequestError(f"{path.name} takes {len(wanted)} inputs: expected one, the images")
     node = next(node for node in program.graph.nodes if node.name == wanted[0])
     shape = shapes.read(path.name, list(node.meta["val"].shape))
-    inputs = settled(path.name, asked, None, shape.fixed, shape.channels)
+    kind = str(node.meta["val"].dtype).removeprefix("torch.")
+    fixed = shape.fixed | (AS_IT_IS if kind == "uint8" else {})
+    inputs = settled(path.name, asked, None, fixed, shape.channels)
     where = next((one.device for one in program.state_dict.values()), torch.device("cpu"))
     facts = {"device": str(where), "parameters": sum(one.numel() for one in program.parameters())}
-    run = caller(path.name, module, where)
+    run = caller(path.name, module, where, kind)
     return Network(path.name, "torch.export", sha256(path), inputs, run, facts, shape.batch, shape.exactly)
 
 
-def caller(name: str, module: Any, where: torch.device) -> Callable[[np.ndarray], np.ndarray]:
-    """`Network.run` of a torch module that is in eval mode and lies on the device `where`."""
+def caller(name: str, module: Any, where: torch.device, kind: str = "float32") -> Callable[[np.ndarray], np.ndarray]:
+    """`Network.run` of a torch module that is in eval mode, lies on the device `where` and takes numbers of this kind."""
 
     @torch.inference_mode()
     def run(x: np.ndarray) -> np.ndarray:
         try:
-            made = module(torch.from_numpy(x).to(where))
+            made = module(torch.from_numpy(x.astype(kind, copy=False)).to(where))
         except Exception as error:  # what is in the file may raise anything
             raise RequestError(f"{name} refuses images of shape {x.shape}: {cause(error)}") from error
         if isinstance(made, list | tuple) and len(made) == 1:
