@@ -12,10 +12,12 @@ import torch
 from real_faces import DATA, needs_data
 from torch import nn
 
-from bench import ledger, networks, show
+from bench import ledger, networks, places, record, show
 from bench.errors import RequestError
 from bench.networks.inputs import settled
 from bench.networks.network import Network
+from bench.plain import Options, Result, Trial
+from bench.trial import run
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (7, made.SIZE, made.SIZE, 3), np.uint8)
 HELDOUT = ["--protocol", "heldout", "--set", "data.name=digits"]
@@ -85,7 +87,7 @@ def test_a_model_that_takes_bytes_normalises_them_itself(tmp_path):
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        ({}, "does not say its size and mean and std: give --input size=112"),
+        ({}, "does not say its size and mean and std: give --input size=112 --input mean=127.5 --input"),
         ({**made.SAID, "colours": "rgb"}, "--input has no 'colours' for net; it has: size, mean"),
         ({**made.SAID, "size": "big"}, "--input size is a number of pixels, or height x width like 112x96, got 'big'"),
         ({**made.SAID, "std": 0}, "--input std is a number above 0"),
@@ -336,6 +338,44 @@ def test_compare_takes_networks(facebench, tmp_path):
     assert code == 2 and "is a model: say by --protocol" in err
     code, _, err = facebench("compare", a, b, "--input", "b=3")
     assert code == 2 and "--input b.KEY=VALUE is of one network" in err
+
+
+# --- trials ---
+
+
+def trial(**fields) -> Trial:
+    """A finished trial of no epochs: its network is drawn from its seed, and was scored on nothing."""
+    small = {"image_size": 16, "embedding_dim": 8, "channels": 1, "backbone_options": Options(widths=[4, 4, 4, 4])}
+    wanted = Trial(epochs=0, **small, **fields)
+    record.finish(record.start(wanted, places.study_folder("single")), "finished", result=Result({}))
+    return wanted
+
+
+@pytest.mark.parametrize("scorer", ["l2", "joint_bayesian"])
+def test_a_trial_is_scored_as_it_would_score_itself(facebench, scorer):
+    """Its own examination, through `run`, against its network opened by its id."""
+    wanted = trial(scorer=scorer, flip="add", seed=3, protocols=(Options(name="heldout", data={"name": "digits"}),))
+    *_, last = run(wanted)
+    code, out, err = facebench("evaluate", "--model", wanted.id[:9], *HELDOUT, "--json")
+    assert code == 0, err
+    answer, own = json.loads(out), last.scores["heldout"]
+    assert answer["metrics"] == own["metrics"] and answer["hash"] == own["hash"]
+    assert answer["scorer"] == own["scorer"] and answer["overlap"] == own["overlap"]
+
+
+def test_a_trials_own_people_are_no_test(facebench):
+    own = ["--protocol", "heldout", "--set", "faces.name=digits"]
+    code, _, err = facebench("evaluate", "--model", trial().id, *own)
+    assert code == 2 and "training and heldout share" in err and "give --allow-overlap" in err and not ledger.entries()
+    code, out, _ = facebench("evaluate", "--model", trial().id, *own, "--allow-overlap", "--json")
+    assert code == 0 and json.loads(out)["overlap"]["verdict"] == "allowed"
+
+
+def test_trials_are_compared_by_a_protocol_that_they_were_not_scored_on(facebench):
+    a, b = trial(), trial(seed=1)
+    code, out, err = facebench("compare", a.id, b.id, *HELDOUT, "--json")
+    assert code == 0 and json.loads(out)[0]["protocol"] == "heldout", err
+    assert [(entry["study"], entry["protocol"]) for entry in ledger.entries()] == [("compare", "heldout")] * 2
 
 
 # --- MLflow ---

@@ -1,5 +1,6 @@
 """The packages of the extra `models`, which networks of others need and nothing else does."""
 
+import re
 from importlib import import_module
 from typing import Any
 
@@ -24,6 +25,8 @@ def needed(package: str, what: str) -> Any:
 
 
 def cause(error: BaseException) -> str:
-    """A library's error in one line: the last one where the lines are a traceback, else the first."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return lines[-1 if "Traceback" in str(error) else 0][:300]
+    """A library's error in one sentence: of its last line where the lines are a traceback, else of its first."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
+    line = lines[-1 if "Traceback" in text else 0]
+    return re.split(r"(?<=\w\w)\.\s", line)[0].rstrip(".")[:300]

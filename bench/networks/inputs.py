@@ -17,7 +17,7 @@ from bench.errors import RequestError
 COLOURS = {"rgb": 3, "bgr": 3, "grey": 1}
 LAYOUTS = ("nchw", "nhwc")
 USUAL = {"colour": "rgb", "layout": "nchw", "range": 255.0, "crop": None, "patch": None, "flip": "none"}
-NEEDED = ("size", "mean", "std")
+NEEDED = {"size": "size=112", "mean": "mean=127.5", "std": "std=128"}  # with an example of each
 AS_IT_IS = {
     "mean": 0.0,
     "std": 1.0,
@@ -67,8 +67,9 @@ class Inputs:
         x = x.astype(np.float32)
         if self.range != 255:
             x *= np.float32(self.range / 255)
-        x -= np.array(self.mean, np.float32)
-        x /= np.array(self.std, np.float32)
+        with np.errstate(over="ignore"):  # what is not finite is told where the embeddings are looked at
+            x -= np.array(self.mean, np.float32)
+            x /= np.array(self.std, np.float32)
         return np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if self.layout == "nchw" else x
 
     def mirrored(self, ready: np.ndarray) -> np.ndarray:
@@ -116,8 +117,8 @@ def settled(
             )
     if lacking := [key for key in NEEDED if key not in values]:
         raise RequestError(
-            f"{name} does not say its {' and '.join(lacking)}: give --input size=112 (or 112x96), --input mean=127.5 "
-            "--input std=128, or with --input range=1 figures such as mean=0.5; as the network was trained"
+            f"{name} does not say its {' and '.join(lacking)}: give {' '.join(f'--input {NEEDED[key]}' for key in lacking)}, as "
+            "the network was trained (mean and std are of pixels from 0 to 255; with --input range=1 of 0 to 1)"
         )
     return _whole(name, Inputs(**values, origin=origin), channels)
 
