@@ -72,13 +72,38 @@ def create(
             return _registered[name](embedding_dim, in_chans, image_size, **options)
         except TypeError as error:
             raise ValueError(f"backbone {name!r} does not take these options: {error}") from error
+    return _of_timm(name).create(name, embedding_dim, in_chans, image_size, **options)
+
+
+def pooled(name: str, in_chans: int = 3, image_size: tuple[int, int] = (112, 112)) -> "nn.Module":
+    """The timm model `name` as it is, up to its global pool: images (B, in_chans, H, W) -> (B, its width).
+
+    Raises:
+        ValueError: as `create`.
+    """
+    return _of_timm(name).pooled(name, in_chans, image_size)[0]
+
+
+def published(name: str) -> dict[str, Any]:
+    """What the weights that timm publishes for its model `name` were trained with, as far as timm knows.
+
+    `size` [height, width], `mean` and `std` of images in [0, `range`], and `classifier`, the names of its last layers.
+
+    Raises:
+        ValueError: timm has no such model.
+    """
+    return _of_timm(name).published(name)
+
+
+def _of_timm(name: str) -> Any:
+    """The module that makes timm's models, where `name` is one of them."""
     from backbones import _timm
 
     if name.partition(".")[0] not in _timm.names():  # `resnet18.a1_in1k`: a model and its pretrained weights
         close = difflib.get_close_matches(name, names(), 3)
         hint = f"closest: {', '.join(close)}; " if close else ""
         raise ValueError(f"no {name!r} in backbones; {hint}there is: {', '.join(own())}, and all of timm's")
-    return _timm.create(name, embedding_dim, in_chans, image_size, **options)
+    return _timm
 
 
 def supervised(

@@ -1,10 +1,12 @@
-"""`facebench report` and `promote`, and on the terminal `facebench compare` and `plan`."""
+"""`facebench report`, `promote` and `export`, and on the terminal `facebench compare` and `plan`."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from bench._cli_models import InputOption, of_each
 from bench._command import (
     DataOption,
     JsonOption,
@@ -54,7 +56,9 @@ def report(
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help="a trial's id, a file of embeddings, or a devkit's folder")],
+    a: Annotated[
+        str, typer.Argument(help="a trial's id, a file of embeddings, a devkit's folder, or what --model takes")
+    ],
     b: Annotated[str, typer.Argument(help="the one that is compared with it")],
     protocol: Annotated[
         str | None, typer.Option(help="what files are scored by; of trials: all that both have")
@@ -67,17 +71,21 @@ def compare(
         str | None, typer.Option(help="the declared figure, PROTOCOL/FIGURE; else each protocol's own")
     ] = None,
     suffix: Annotated[str | None, typer.Option(help="of a folder's feature files, _ALGORITHM.bin")] = None,
+    input_: InputOption = None,
     fail_if_worse: Annotated[
         bool, typer.Option("--fail-if-worse", help="exit with 1 where B is significantly worse on a declared figure")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Two given networks on the same test: paired tests of these two networks, which say nothing of their losses."""
+    """Two given networks on the same test: paired tests of these two networks, which say nothing of their losses.
+
+    A and B may be models, spelled as `evaluate --model` takes them; `--input b.size=112` is of B alone.
+    """
     use(data)
     import reports
 
     spec = protocol_spec(protocol, root, set_, allow_missing) if protocol else None
-    found = reports.comparisons(a, b, spec, metric, suffix)
+    found = reports.comparisons(a, b, spec, metric, suffix, of_each(input_))
     if as_json:
         print_json([_plain(one) for one in found])
     else:
@@ -127,9 +135,25 @@ def promote(
     typer.echo(f"trial {one.trial}: version {done.version} of models:/{done.name}@{done.alias}, {news}")
 
 
+def export(
+    trial: Annotated[str, typer.Argument(help="the id of a finished trial, or as much of it as is unique")],
+    to: Annotated[Path | None, typer.Option(help="the folder (default: model/ in the trial's own)")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the files in a folder that is there")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a trial's network as model.onnx (checked against torch) and model.safetensors, with a model card."""
+    import reports
+
+    found = reports.export(trial, to, overwrite)
+    if as_json:
+        return print_json({"folder": str(found.folder), "difference": found.difference})
+    typer.echo(f"{found.folder}: model.onnx ({found.difference:.1g} from torch), model.safetensors, README.md")
+    return None
+
+
 def _plain(one: Any) -> dict[str, Any]:
     verdicts = [asdict(line) | {"verdict": line.verdict} for line in one.lines]
     return asdict(one) | {"lines": verdicts}
 
 
-COMMANDS = (report, compare, plan, promote)
+COMMANDS = (report, compare, plan, promote, export)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import _cli_cluster, _cli_reports, settings
+from bench import _cli_cluster, _cli_models, _cli_reports, settings
 from bench._cli_cluster import StudyArgument
 from bench._cli_prepare import data_app
 from bench._command import (
@@ -104,21 +104,40 @@ def train(
 
 @app.command()
 def evaluate(
-    embeddings: Annotated[Path, typer.Argument(help="a .npy, .npz, .csv, .parquet file, or a devkit's folder")],
+    embeddings: Annotated[
+        Path | None, typer.Argument(help="a .npy, .npz, .csv, .parquet file, or a devkit's folder")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help=_cli_models.MODEL)] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="of --model timm:NAME: a state dict, nothing else is unpickled")
+    ] = None,
+    input_: _cli_models.InputOption = None,
     protocol: ProtocolOption = "lfw",
     root: RootOption = None,
     set_: SetOption = None,
     data: DataOption = None,
     allow_missing: MissingOption = False,
+    allow_overlap: OverlapOption = False,
     development: Annotated[Path | None, typer.Option(help="a table (score, same) to freeze thresholds on")] = None,
     suffix: Annotated[str | None, typer.Option(help="of a folder's feature files, _ALGORITHM.bin")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score anybody's embeddings by a protocol (row order: `facebench data images --protocol ...`)."""
+    """Score anybody's embeddings by a protocol (row order: `facebench data images --protocol ...`), or anybody's network.
+
+    TorchScript, torch.export and MLflow's PyTorch models are code, which runs when they are opened: only those that you
+    trust. ONNX and safetensors files, and the weights of timm models, are data.
+    """
     use(data)
     from bench import show, single
 
-    answer = single.evaluate(embeddings, protocol_spec(protocol, root, set_, allow_missing), development, suffix)
+    spec = protocol_spec(protocol, root, set_, allow_missing)
+    if (asked := _cli_models.asked(embeddings, model, weights, input_, suffix)) is None:
+        assert embeddings is not None
+        answer = single.evaluate(embeddings, spec, development, suffix)
+    else:
+        from bench.networks import scored
+
+        answer = scored.evaluate(str(model), asked, spec, development, allow_overlap)
     print_json(answer) if as_json else show.scores({protocol: answer})
 
 

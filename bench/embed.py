@@ -6,9 +6,8 @@ from torch import nn
 
 from bench.augment import normalise
 from bench.device import Device
-from bench.errors import RequestError, TrialFailed
-
-FLIPS = ("concat", "add", "none")
+from bench.errors import TrialFailed
+from bench.mirror import check, joined
 
 
 @torch.inference_mode()
@@ -22,18 +21,16 @@ def embed(network: nn.Module, images: np.ndarray, device: Device, flip: str = "c
         RequestError: an unknown `flip`.
         TrialFailed: the network gives numbers that are not finite.
     """
-    if flip not in FLIPS:
-        raise RequestError(f"flip must be one of {', '.join(FLIPS)}, got {flip!r}")
+    check(flip)
     was_training = network.training
     network.eval()
     out = []
     for start in range(0, len(images), batch):
         x = normalise(images[start : start + batch]).to(device.device, memory_format=torch.channels_last)
         with device.autocast():
-            own = network(x).float()
-            mirror = network(x.flip(3)).float() if flip != "none" else own
-        joined = {"concat": torch.cat([own, mirror], 1), "add": own + mirror, "none": own}[flip]
-        out.append(joined.cpu().numpy())
+            made = [network(seen).float() for seen in ([x] if flip == "none" else [x, x.flip(3)])]
+        rows = [one.cpu().numpy() for one in made]
+        out.append(rows[0] if flip == "none" else joined(rows[0], rows[1], flip))
     network.train(was_training)
     embeddings = np.concatenate(out)
     if not np.isfinite(embeddings).all():

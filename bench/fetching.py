@@ -9,7 +9,6 @@ every file; so what stands under its name is whole. The downloaders resume by wh
 folder for the next call.
 """
 
-import hashlib
 import http.client
 import shutil
 import socket
@@ -24,6 +23,7 @@ from urllib.error import URLError
 
 from bench import locks
 from bench.errors import RequestError, Unreachable
+from bench.files import sha256
 
 SUMS = "sha256.txt"
 _SILENT = (URLError, TimeoutError, ConnectionError, ssl.SSLError, http.client.HTTPException)
@@ -96,7 +96,7 @@ def fetch(name: str, folder: str | Path, *, timeout: float = 30.0) -> Fetched:
             raise Unreachable(
                 f"{name} came with {found:,} {SETS[name].suffix} files, expected {count:,}: fetch it again"
             )
-        sums = {path.relative_to(made).as_posix(): _sum(path) for path in files}
+        sums = {path.relative_to(made).as_posix(): sha256(path) for path in files}
         (made / SUMS).write_text("".join(f"{digest}  {path}\n" for path, digest in sums.items()))
         made.replace(place)  # last: what stands there is whole
     shutil.rmtree(hidden)
@@ -116,7 +116,7 @@ def check(place: Path) -> list[str]:
         raise RequestError(
             f"{place} is there and was not fetched by this command: move it away, or give another folder"
         ) from error
-    wrong = [path for path, digest in sums.items() if not (place / path).is_file() or _sum(place / path) != digest]
+    wrong = [path for path, digest in sums.items() if not (place / path).is_file() or sha256(place / path) != digest]
     if wrong:
         raise RequestError(
             f"{len(wrong)} of {len(sums)} files in {place} are missing or not as they came, the first is {wrong[0]!r}: "
@@ -128,11 +128,6 @@ def check(place: Path) -> list[str]:
 def _told(name: str, place: Path, state: str, files: list[str]) -> Fetched:
     size = sum((place / path).stat().st_size for path in files)
     return Fetched(name, place, len(files), size, state, SETS[name].use.format(path=place))
-
-
-def _sum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _downloaded(name: str, hidden: Path, timeout: float) -> Path:

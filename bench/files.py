@@ -18,6 +18,12 @@ from bench.images import Unreadable
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"})
 
 
+def sha256(path: Path) -> str:
+    """Of a file's content, as `sha256sum` gives it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 class Files(Protocol):
     """Named files somewhere: a `Tree`, or one file that holds many (`bench.bin_images.BinFile`)."""
 

@@ -11,7 +11,7 @@ from bench.closed import Closed
 from bench.errors import RequestError
 from bench.identities import held_out
 from bench.images import Faces, Source
-from bench.pixels import Pixels, pixels, row_hashes
+from bench.pixels import Pixels, pixels, row_hashes, whole
 from bench.plain import Trial
 from bench.protocols.heldout import Heldout
 
@@ -110,12 +110,7 @@ def _shown(trial: Trial, source: Source, names: tuple[str, ...]) -> Pixels:
 
 def _exam(trial: Trial, faces: Faces, hashes: list[bytes], protocol: Any, source: Source) -> Exam:
     shown = _shown(trial, source, protocol.images)
-    if shown.unreadable:
-        bad = shown.unreadable[0]
-        raise RequestError(
-            f"{len(shown.unreadable)} of {len(protocol.images)} images of {protocol.name} cannot be read, "
-            f"the first is {bad.name} ({bad.reason}): a protocol is scored on all of its images or not at all"
-        )
+    whole(shown, protocol.name)
     found = overlap.compare(faces, hashes, protocol.name, protocol.people, row_hashes(shown.array), trial.allow_overlap)
     return Exam(protocol, shown, found)
 

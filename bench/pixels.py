@@ -36,7 +36,7 @@ Patch = tuple[float, float, float]  # top, left, side of a square, as shares of 
 def pixels(
     source: Source,
     names: Sequence[str],
-    size: int,
+    size: int | tuple[int, int],
     crop: int | None = None,
     channels: int = 3,
     patch: Patch | None = None,
@@ -44,7 +44,9 @@ def pixels(
 ) -> Pixels:
     """The central `crop` square (None: the largest) of each image, scaled to `size` x `size`, in `channels` (1 or 3).
 
-    Of that square only the `patch` where one is given (DeepID2's networks see one patch of the face each).
+    Of that square only the `patch` where one is given (DeepID2's networks see one patch of the face each). A `size` of
+    (height, width) takes the central rectangle of that form, at most `crop` high: (112, 96) of an aligned 112 x 112 image is
+    its middle, unscaled, as the two common templates lie on each other.
 
     The first process to ask builds the cache file, others wait for it (a builder that dies frees the lock). What was begun
     is resumed, what is damaged is made again: see `bench._pixel_file`, which also says what that costs.
@@ -55,7 +57,10 @@ def pixels(
     Raises:
         RequestError: `channels` is neither 1 nor 3, or images are missing in the source.
     """
-    if channels not in (1, 3) or size < 1 or (crop is not None and crop < 1):
+    height, width = (size, size) if isinstance(size, int) else size
+    if height == width:
+        size = height  # one cache file, however a square was asked for
+    if channels not in (1, 3) or min(height, width) < 1 or (crop is not None and crop < 1):
         raise RequestError(
             f"images need 1 or 3 channels, a size of at least 1 and a crop of at least 1 (or none), got channels={channels}, "
             f"size={size} and crop={crop}"
@@ -80,7 +85,7 @@ def pixels(
         "patch": patch and list(patch),
     }
     request["first"] = names[0] if len(names) else None
-    shape = (len(names), size, size, channels)
+    shape = (len(names), height, width, channels)
     job = _pixel_file.Job(places.cache() / f"{key}.npy", shape, request, make, progress)
     return Pixels(*_pixel_file.opened(job), key)
 
@@ -146,23 +151,42 @@ def _info(path: Path, state: str) -> CacheInfo:
     return CacheInfo(path, record.shape[0], path.stat().st_size, state, len(record.unreadable), record.request)
 
 
-def fit(image: np.ndarray, size: int, crop: int | None, channels: int, patch: Patch | None = None) -> np.ndarray:
-    """(H, W, 1 or 3) uint8 -> its central square, or the patch of that, scaled to (size, size, channels)."""
+def fit(
+    image: np.ndarray, size: int | tuple[int, int], crop: int | None, channels: int, patch: Patch | None = None
+) -> np.ndarray:
+    """(H, W, 1 or 3) uint8 -> its central square (or rectangle), or the patch of that, scaled to `size`, (h, w, channels)."""
     from PIL import Image
 
+    wanted = (size, size) if isinstance(size, int) else size
     height, width = image.shape[:2]
-    side = min(crop or max(height, width), height, width)
-    top, left = (height - side) // 2, (width - side) // 2
+    scale = min(height / wanted[0], width / wanted[1], *([crop / wanted[0]] if crop else []))
+    tall, wide = max(1, round(wanted[0] * scale)), max(1, round(wanted[1] * scale))
+    top, left = (height - tall) // 2, (width - wide) // 2
     if patch is not None:
-        top, left = top + round(patch[0] * side), left + round(patch[1] * side)
-        side = min(max(1, round(patch[2] * side)), height - top, width - left)
-    square = image[top : top + side, left : left + side]
-    if square.shape[2] == 3 and channels == 1:
-        square = np.asarray(Image.fromarray(square).convert("L"))[:, :, None]
-    if side != size:
-        scaled = Image.fromarray(square.squeeze(2) if square.shape[2] == 1 else square)
-        square = np.asarray(scaled.resize((size, size), Image.Resampling.BICUBIC)).reshape(size, size, -1)
-    return np.broadcast_to(square, (size, size, channels))
+        top, left = top + round(patch[0] * tall), left + round(patch[1] * wide)
+        tall = min(max(1, round(patch[2] * tall)), height - top, width - left)
+        wide = min(max(1, round(patch[2] * wide)), height - top, width - left)
+    part = image[top : top + tall, left : left + wide]
+    if part.shape[2] == 3 and channels == 1:
+        part = np.asarray(Image.fromarray(part).convert("L"))[:, :, None]
+    if (tall, wide) != wanted:
+        scaled = Image.fromarray(part.squeeze(2) if part.shape[2] == 1 else part)
+        part = np.asarray(scaled.resize(wanted[::-1], Image.Resampling.BICUBIC)).reshape(*wanted, -1)
+    return np.broadcast_to(part, (*wanted, channels))
+
+
+def whole(shown: Pixels, protocol: str) -> None:
+    """Refuse the images of a protocol if one of them cannot be read.
+
+    Raises:
+        RequestError: how many, and the first.
+    """
+    if shown.unreadable:
+        bad = shown.unreadable[0]
+        raise RequestError(
+            f"{len(shown.unreadable)} of {len(shown.array)} images of {protocol} cannot be read, "
+            f"the first is {bad.name} ({bad.reason}): a protocol is scored on all of its images or not at all"
+        )
 
 
 def row_hashes(array: np.ndarray) -> list[bytes]:

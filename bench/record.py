@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench import places
 from bench.credentials import hidden
+from bench.errors import RequestError
 from bench.plain import Progress, Result, Trial
 
 VERSION = 1
@@ -175,6 +177,26 @@ def _final(folder: Path, body: dict[str, Any]) -> Record:
     if body["state"] == "failed":
         body.setdefault("kind", "diverged")  # records of before there were kinds
     return Record(trial, folder, events=seen, **body)
+
+
+def finished(wanted: str) -> Record:
+    """The finished trial whose id begins so, of whatever study.
+
+    Raises:
+        RequestError: there is none, or several begin so.
+    """
+    found = [path.parent for path in places.runs().glob(f"*/{wanted}*/record.json")] if wanted.isalnum() else []
+    if len({folder.name for folder in found}) > 1:
+        raise RequestError(f"{wanted!r} begins the ids of {len(found)} trials: give more of it")
+    if not found:
+        raise RequestError(
+            f"{wanted!r} is neither a file nor the id of a trial that ended in {places.runs()}: "
+            "`facebench status STUDY` shows the ids"
+        )
+    known = read(found[0])
+    if known.state != "finished":
+        raise RequestError(f"trial {wanted} is {known.state} ({known.reason}): it has no scores and no network to show")
+    return known
 
 
 def read_study(study_folder: Path) -> list[Record]:

@@ -30,6 +30,25 @@ def scores(answers: Mapping[str, Mapping[str, Any]]) -> None:
         counts = ", ".join(f"{key.replace('_', ' ')} {value:,.10g}" for key, value in answer["counts"].items())
         overlap = f"; overlap with training {answer['overlap']['verdict']}" if answer["overlap"] else ""
         console.print(f"{name}: {counts}{overlap}", style="dim", highlight=False, markup=False)
+        if "model" in answer:
+            console.print(_model(answer["model"]), style="dim", highlight=False, markup=False)
+
+
+def _model(model: Mapping[str, Any]) -> str:
+    """A network that was scored, and what it was given."""
+    inputs = model["inputs"]
+    size, mean, std = ("x".join(f"{one:g}" for one in inputs["size"]), *(_few(inputs[key]) for key in ("mean", "std")))
+    file = f"sha256 {model['sha256'][:16]}" if model["sha256"] else model.get("weights", "")
+    assumed = [key for key, source in inputs["said_by"].items() if source == "assumed" and key not in ("crop", "patch")]
+    guess = f"; taken for granted: {', '.join(assumed)}" if assumed else ""
+    return (
+        f"{model['name']}: {model['kind']}, {file}; given {size} {inputs['colour']} {inputs['layout']}, "
+        f"(x - {mean}) / {std} of 0 to {inputs['range']:g}, mirror image: {inputs['flip']}{guess}"
+    )
+
+
+def _few(numbers: list[float]) -> str:
+    return f"{numbers[0]:g}" if len(numbers) == 1 else f"({', '.join(f'{one:g}' for one in numbers)})"
 
 
 def _console() -> Any:

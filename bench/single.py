@@ -101,21 +101,43 @@ def evaluate(path: Path, spec: Mapping[str, Any], dev: Path | None = None, suffi
     Raises:
         RequestError: files that do not exist or hold something else, or images that are missing.
     """
+    frozen = thresholds(dev)
+    protocol, answer = score(path, spec, suffix)
+    enter(protocol, answer, frozen)
+    ledger.append("evaluate", path.name, protocol.name, protocol.hash, answer.metrics)
+    return scoring.plain(answer, protocol, frozen=frozen)
+
+
+def thresholds(dev: Path | None) -> Any:
+    """What a table of scored development pairs sets, see `bench.development`; None: of no table.
+
+    Raises:
+        RequestError: it holds something else.
+    """
+    if dev is None:
+        return None
     import numpy as np
 
     from bench import development, embeddings
 
-    frozen = None
-    if dev is not None:
-        scores, same = embeddings.column(dev, "score", "same")
-        if not np.isfinite(scores).all() or not np.isin(same, (0, 1)).all():
-            raise RequestError(f"{dev} must hold finite scores, and 1 (one person) or 0 (two) as same")
-        frozen = development.freeze(scores.astype(float), same.astype(bool), dev.name)
-    protocol, answer = score(path, spec, suffix)
-    if frozen and not development.enter(answer, protocol, frozen):
+    scores, same = embeddings.column(dev, "score", "same")
+    if not np.isfinite(scores).all() or not np.isin(same, (0, 1)).all():
+        raise RequestError(f"{dev} must hold finite scores, and 1 (one person) or 0 (two) as same")
+    return development.freeze(scores.astype(float), same.astype(bool), dev.name)
+
+
+def enter(protocol: Any, answer: Scores, frozen: Any) -> None:
+    """Put what frozen thresholds come to among the figures.
+
+    Raises:
+        RequestError: the protocol compares no pairs.
+    """
+    if frozen is None:
+        return
+    from bench import development
+
+    if not development.enter(answer, protocol, frozen):
         raise RequestError(f"{protocol.name} compares no pairs at a threshold: leave --development out")
-    ledger.append("evaluate", path.name, protocol.name, protocol.hash, answer.metrics)
-    return scoring.plain(answer, protocol, frozen=frozen)
 
 
 def score(path: Path, spec: Mapping[str, Any], suffix: str | None = None) -> tuple[Any, Scores]:

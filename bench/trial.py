@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
-import backbones
 import losses
-from bench import augment, batches, device, examination, material, provenance
+from bench import augment, batches, device, examination, material, mirror, provenance, trial_network
 from bench.checkpoint import Checkpoints
-from bench.embed import FLIPS, embed
+from bench.embed import embed
 from bench.errors import RequestError
 from bench.material import Material
 from bench.parallel import Parallel
@@ -157,8 +156,7 @@ class _Development:
 
 def _check(trial: Trial) -> None:
     """What would otherwise show only after the training, or as a fault of a library."""
-    if trial.flip not in FLIPS:
-        raise RequestError(f"flip must be one of {', '.join(FLIPS)}, got {trial.flip!r}")
+    mirror.check(trial.flip)
     if not 0 <= trial.holdout < 1 or trial.holdout_seed < 0:
         raise RequestError(
             "holdout is the share of identities held out, 0 <= holdout < 1, and holdout_seed is at least 0, got "
@@ -210,21 +208,14 @@ def images_per_identity(trial: Trial) -> int:
 def _network(trial: Trial) -> tuple[nn.Module, torch.Tensor]:
     """The network drawn from the trial's seed, and the random state after it, from which the criterion is drawn.
 
-    It is made before the data are read, so that a wrong name or option is answered at once; the caller's random state is
-    left alone.
+    It is made before the data are read, so that a wrong name or option is answered at once.
     """
-    size = (trial.image_size, trial.image_size)
-    with torch.random.fork_rng():
-        try:
+    try:
+        with torch.random.fork_rng():
             losses.create(trial.loss, 2, trial.embedding_dim, **loss_options(trial, total_steps=1))
-            torch.manual_seed(trial.seed)
-            network = backbones.create(
-                trial.backbone, trial.embedding_dim, trial.channels, size, **dict(trial.backbone_options)
-            )
-            network = backbones.supervised(network, trial.supervise, trial.embedding_dim, trial.channels, size)
-        except ValueError as error:
-            raise RequestError(str(error)) from error
-        return network, torch.get_rng_state()
+    except ValueError as error:
+        raise RequestError(str(error)) from error
+    return trial_network.drawn(trial)
 
 
 def _criterion(trial: Trial, classes: int, total_steps: int, drawn: torch.Tensor, parallel: Parallel) -> nn.Module:

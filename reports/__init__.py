@@ -11,6 +11,7 @@ a function is called.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reports._export import export as export
     from reports._frame import curve_frame as curve_frame
     from reports._frame import frame as frame
     from reports._given import comparisons as comparisons
@@ -28,6 +29,7 @@ _HOME = {
     "write": "_write",
     "summarise": "_write",
     "watch": "_watch",
+    "export": "_export",
     "frame": "_frame",
     "curve_frame": "_frame",
     "comparisons": "_given",

@@ -6,27 +6,34 @@ from typing import Any
 
 import numpy as np
 
-from bench import ledger, places, record, scoring, single
+from bench import ledger, networks, record, scoring, single
 from bench.errors import RequestError
 from bench.record import Record
 from reports._networks import Comparison, Network, compare
 
 
 def comparisons(
-    a: str, b: str, spec: Mapping[str, Any] | None, metric: str | None = None, suffix: str | None = None
+    a: str,
+    b: str,
+    spec: Mapping[str, Any] | None,
+    metric: str | None = None,
+    suffix: str | None = None,
+    inputs: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {}),
 ) -> list[Comparison]:
     """Two networks on the protocol `spec`; without one, on every protocol that both trials were scored on.
 
     Args:
-        a, b: the id of a trial (or as much of it as is unique), a file of embeddings, or a folder of feature files.
+        a, b: the id of a trial (or as much of it as is unique), a file of embeddings, a folder of feature files, or a model
+            as `bench.networks` spells it.
         spec: the protocol that files are scored by, see `bench.scoring.open_protocol`; of trials their own scores are
             taken.
         metric: the declared figure; None: each protocol's own.
+        inputs: what is asked of the models, see `bench.networks.opened`.
 
     Raises:
         RequestError: nothing of that name, or nothing that both were scored on.
     """
-    first, second = _networks(a, spec, suffix), _networks(b, spec, suffix)
+    first, second = _networks(a, spec, suffix, inputs[0]), _networks(b, spec, suffix, inputs[1])
     shared = [name for name in first if name in second and (not metric or metric.partition("/")[0] == name)]
     if not shared:
         raise RequestError(
@@ -36,18 +43,40 @@ def comparisons(
     return [compare(first[name], second[name], metric) for name in shared]
 
 
-def _networks(given: str, spec: Mapping[str, Any] | None, suffix: str | None) -> dict[str, Network]:
+def _networks(
+    given: str, spec: Mapping[str, Any] | None, suffix: str | None, asked: Mapping[str, Any]
+) -> dict[str, Network]:
     """Protocol -> the network's answer."""
+    if networks.names_one(given):
+        return _of_model(given, _needed(given, "is a model", spec), asked)
     if not Path(given).exists():
-        return _of_trial(_record(given))
-    if spec is None:
-        raise RequestError(f"{given} holds embeddings: say by --protocol (and --root) what they are scored by")
-    protocol, answer = single.score(Path(given), spec, suffix)
+        return _of_trial(record.finished(given), spec)
+    protocol, answer = single.score(Path(given), _needed(given, "holds embeddings", spec), suffix)
     ledger.append("compare", Path(given).name, protocol.name, protocol.hash, answer.metrics)
     return {protocol.name: Network(given, scoring.plain(answer, protocol), scoring.raw(answer, protocol))}
 
 
-def _of_trial(known: Record) -> dict[str, Network]:
+def _needed(given: str, what: str, spec: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if spec is None:
+        raise RequestError(f"{given} {what}: say by --protocol (and --root) what it is scored by")
+    return spec
+
+
+def _of_model(given: str, spec: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Network]:
+    """A network that is scored here and now."""
+    from bench.networks import scored
+
+    network = networks.opened(given, asked)
+    found = scored.score(network, spec)
+    protocol, raw = found.protocol, scoring.raw(found.answer, found.protocol)
+    ledger.append("compare", network.name, protocol.name, protocol.hash, found.answer.metrics)
+    return {protocol.name: Network(network.name, scored.plain(network, found), raw)}
+
+
+def _of_trial(known: Record, spec: Mapping[str, Any] | None) -> dict[str, Network]:
+    """What the trial's record says; by a protocol that it was not scored on, its network is scored now."""
+    if spec is not None and scoring.create(spec).name not in known.scores:
+        return _of_model(known.trial.id, spec, {})
     path = known.folder / "raw.npz"
     raw = dict(np.load(path)) if path.exists() else {}
     trial = known.trial
@@ -56,19 +85,3 @@ def _of_trial(known: Record) -> dict[str, Network]:
         protocol: Network(name, scores, {key: array for key, array in raw.items() if key.startswith(f"{protocol}/")})
         for protocol, scores in known.scores.items()
     }
-
-
-def _record(wanted: str) -> Record:
-    """The finished trial whose id begins so."""
-    found = [path.parent for path in places.runs().glob(f"*/{wanted}*/record.json")] if wanted.isalnum() else []
-    if len({folder.name for folder in found}) > 1:
-        raise RequestError(f"{wanted!r} begins the ids of {len(found)} trials: give more of it")
-    if not found:
-        raise RequestError(
-            f"{wanted!r} is neither a file nor the id of a trial that ended in {places.runs()}: "
-            "`facebench status STUDY` shows the ids"
-        )
-    known = record.read(found[0])
-    if known.state != "finished":
-        raise RequestError(f"trial {wanted} is {known.state} ({known.reason}): it has no scores to compare")
-    return known

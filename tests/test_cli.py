@@ -52,7 +52,7 @@ def test_help_lists_the_commands(facebench):
         (["train", "--nonsense"], "No such option: --nonsense"),
         (["frobnicate"], "No such command 'frobnicate'"),
         (["evaluate", "nothing.npy"], "no file of embeddings at nothing.npy"),
-        (["evaluate"], "Missing argument 'embeddings'"),
+        (["evaluate"], "a file of embeddings or the network of --model, got neither"),
         (["report", "nowhere"], "no study 'nowhere' in .*runs; there is: none yet"),
         (["status", "nowhere"], "no study 'nowhere'"),
         (["sync", "nowhere"], "no study 'nowhere'"),

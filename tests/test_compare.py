@@ -133,4 +133,4 @@ def test_no_such_network(facebench, given, says):
 
 def test_a_trial_that_did_not_finish_has_nothing_to_compare(facebench):
     code, _, err = facebench("compare", trial(0, 1.0), trial(1, 1.0, "failed"))
-    assert code == 2 and "is failed (it diverged): it has no scores to compare" in err
+    assert code == 2 and "is failed (it diverged): it has no scores and no network" in err

@@ -90,6 +90,20 @@ def test_fit_takes_the_central_square():
         pixels(Counting(), ["1"], 8, channels=2)
 
 
+def test_fit_takes_the_central_rectangle():
+    image = np.random.default_rng(0).integers(0, 256, (112, 112, 3), np.uint8)
+    np.testing.assert_array_equal(fit(image, (112, 96), None, 3), image[:, 8:104])
+    np.testing.assert_array_equal(fit(image, (56, 48), 56, 3), image[28:84, 32:80])
+    assert fit(image[:50], (112, 96), None, 1).shape == (112, 96, 1)
+
+
+def test_a_square_has_one_file_however_it_was_asked_for(monkeypatch, tmp_path):
+    monkeypatch.setenv("FACEBENCH_CACHE", str(tmp_path / "cache"))
+    source = Counting()
+    assert pixels(source, ["3"], (8, 8)).key == pixels(source, ["3"], 8).key and source.reads == 1
+    assert pixels(source, ["3"], (8, 6)).array.shape == (1, 8, 6, 3)
+
+
 def test_equal_pixels_have_equal_hashes():
     array = np.stack([np.full((4, 4, 1), value, np.uint8) for value in (1, 2, 1)])
     first, second, third = row_hashes(array)
