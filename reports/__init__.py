@@ -3,6 +3,7 @@
     import reports
     reports.write("runs/smoke")             # -> runs/smoke/report/report.html, leaderboard.md, .csv, .json, .tex
     reports.frame("runs/smoke")             # -> a pandas table, a row a trial
+    reports.curves("runs/smoke")            # -> another, a row a point of a curve
 
 One file with a `render(records)` is one section of the report, under the file's name. Nothing heavy is imported before
 a function is called.
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reports._export import export as export
-    from reports._frame import curve_frame as curve_frame
+    from reports._frame import curves as curves
     from reports._frame import frame as frame
     from reports._given import comparisons as comparisons
     from reports._plan import plan as plan
@@ -31,7 +32,7 @@ _HOME = {
     "watch": "_watch",
     "export": "_export",
     "frame": "_frame",
-    "curve_frame": "_frame",
+    "curves": "_frame",
     "comparisons": "_given",
     "plan": "_plan",
     "promotion": "_promotion",

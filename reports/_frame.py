@@ -25,7 +25,7 @@ def frame(study: Study | str | Path) -> "pd.DataFrame":
     return pd.DataFrame([_flat(record) for record in _loaded(study)])
 
 
-def curve_frame(study: Study | str | Path) -> "pd.DataFrame":
+def curves(study: Study | str | Path) -> "pd.DataFrame":
     """One row a point: `id`, `role`, `backbone`, `loss`, `seed`, `protocol`, `curve`, and the curve's own columns.
 
     `roc` has `far` and `tar`, `cmc` has `rank` and `rate`, `distractors` has `distractors` and `rank1`.
@@ -38,8 +38,8 @@ def curve_frame(study: Study | str | Path) -> "pd.DataFrame":
     parts = []
     for record in _loaded(study):
         trial = record.trial
-        for protocol, curves in record.curves().items():
-            for curve, columns in curves.items():
+        for protocol, kept in record.curves().items():
+            for curve, columns in kept.items():
                 who = {"id": trial.id, "role": trial.role, "backbone": trial.backbone, "loss": trial.loss}
                 parts.append(pd.DataFrame(columns).assign(**who, seed=trial.seed, protocol=protocol, curve=curve))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

@@ -7,15 +7,15 @@ import pytest
 from made_up_study import make
 
 import reports
-from reports import curves
+from reports import rates
 
 
 def test_a_curve_ends_where_a_seed_was_no_longer_measured():
     """MegaFace-style protocols count no false accept rate above 1e-3: nothing is drawn there, a flat line least of all."""
     seeds = [{"far": [1e-5, 1e-3], "tar": [0.1, 0.4]}, {"far": [1e-5, 2e-3], "tar": [0.2, 0.6]}]
-    grid, rates = curves._rates(seeds)
+    grid, accepts = rates._rates(seeds)
     assert grid[0] == pytest.approx(1e-5) and grid[-1] == pytest.approx(1e-3)
-    np.testing.assert_allclose(rates[:, [0, -1]], [[10, 40], [20, 20]])
+    np.testing.assert_allclose(accepts[:, [0, -1]], [[10, 40], [20, 20]])
 
 
 @pytest.mark.parametrize("perfect", ["lmcl", "all"])
@@ -27,5 +27,5 @@ def test_a_network_without_an_error_has_no_line_on_a_logarithmic_axis_and_stops_
             kept = json.loads(file.read_text())
             kept["lfw"]["roc"] = {"far": [0.0, 1.0], "tar": [1.0, 1.0]}
             file.write_text(json.dumps(kept))
-    page = curves.render(reports.read(folder))
+    page = rates.render(reports.read(folder))
     assert page.count("no error") == (perfect == "all")

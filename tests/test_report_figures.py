@@ -250,8 +250,8 @@ def test_the_frame_has_a_row_a_trial(full, runs):
     assert {"cost.train_seconds", "provenance.commit", "lfw.overlap"} <= set(frame.columns)
 
 
-def test_the_curve_frame_has_a_row_a_point(full):
-    frame = reports.curve_frame(full)
+def test_the_curves_have_a_row_a_point(full):
+    frame = reports.curves(full)
     kept = next(r for r in full.of("tuned") if r.trial.loss == "center")
     own = frame[(frame["id"] == kept.trial.id) & (frame["protocol"] == "lfw") & (frame["curve"] == "roc")]
     assert own["tar"].tolist() == kept.curves()["lfw"]["roc"]["tar"]

@@ -58,7 +58,7 @@ def test_every_section_answers_every_study(section, state, study_in):
 def test_the_sections_stand_in_their_order():
     names = reports.names()
     assert names[:3] == ["verdict", "leaderboard", "differences"] and names[-1] == "provenance"
-    assert {"curves", "hyperparameters", "tuning", "data", "failures"} <= set(names)
+    assert {"rates", "hyperparameters", "tuning", "data", "failures"} <= set(names)
 
 
 def test_an_unknown_section_lists_the_known(runs):
@@ -87,7 +87,7 @@ def test_the_door_is_light():
 
 
 def test_write_makes_its_files_and_they_stay_the_same(copy):
-    some = ["verdict", "leaderboard", "curves", "provenance"]
+    some = ["verdict", "leaderboard", "rates", "provenance"]
     first = reports.write(copy, sections=some)
     assert first == copy / "report" / "report.html"
     names = sorted(path.name for path in first.parent.iterdir())

@@ -74,7 +74,7 @@ def test_a_toy_study_has_no_section_that_is_not_about_it(centers):
     assert_well_formed(page)
     found = re.findall(r'<section id="(\w+)">', page)
     assert "features" in found and "leaderboard" in found
-    assert not {"tuning", "hyperparameters", "curves", "angles", "boundaries", "claims"} & set(found)
+    assert not {"tuning", "hyperparameters", "rates", "angles", "boundaries", "claims"} & set(found)
     ids = re.findall(r'\sid="([^"]+)"', page)
     assert len(set(ids)) == len(ids)
     assert len(page.encode()) < 1_000_000 and page == _write.page(centers)
