@@ -3,13 +3,13 @@
 import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
 
 POWERCAP = Path("/sys/class/powercap")
-GPU, CPU = "GPU (NVML)", "whole CPU package (RAPL)"
+GPU, CPU = "whole GPU (NVML)", "whole CPU package (RAPL)"  # with all else that runs on it
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ def meter(device: torch.device, processes: int = 1) -> Meter:
     if device.type != "cuda":
         return Meter(CPU, packages())
     several = range(min(processes, torch.cuda.device_count()))
-    numbers = several if processes > 1 else [device.index or 0]
+    own = torch.cuda.current_device() if device.index is None else device.index
+    numbers = several if processes > 1 else [own]
     found = [gpu(str(torch.cuda.get_device_properties(number).uuid)) for number in numbers]
     return Meter(GPU, [counter for counter in found if counter] if all(found) else ())
 
@@ -78,7 +79,7 @@ def packages() -> list[Counter]:
     for path in sorted(POWERCAP.glob("intel-rapl:*")):  # of AMD's processors too
         try:
             if path.name.count(":") == 1 and (path / "name").read_text().startswith("package"):
-                counter = Counter(lambda path=path: _micro(path / "energy_uj"), _micro(path / "max_energy_range_uj"))  # type: ignore[misc]
+                counter = Counter(partial(_micro, path / "energy_uj"), _micro(path / "max_energy_range_uj"))
                 counter.read()
                 found.append(counter)
         except (OSError, ValueError):

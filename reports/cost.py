@@ -52,10 +52,8 @@ def _whose(study: Study) -> str:
     sources = {str(r.cost["energy_of"]) for r in study.of(*_rows.ROLES) if "energy_of" in r.cost}
     if not sources:
         return "Energy: no device here reported it."
-    said = f"Energy: of the training steps, as the {_words.listing(sorted(sources))} reports it."
-    if any("package" in source for source in sources):
-        said += " That of a CPU package is the whole package's, whatever else ran on it."
-    return said
+    whole = _words.listing(sorted(sources))
+    return f"Energy: of the {whole} during the training steps, that of whatever else ran on it meanwhile included."
 
 
 def mean(costs: Sequence[dict[str, Any]], key: str) -> float | None:

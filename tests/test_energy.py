@@ -83,7 +83,7 @@ def test_a_gpu_is_read_through_nvml(monkeypatch):
     meter = Meter(energy.GPU, [counter])
     meter.start()
     meter.stop()
-    assert meter.cost() == {"energy_joules": pytest.approx(4.5), "energy_of": "GPU (NVML)"}
+    assert meter.cost() == {"energy_joules": pytest.approx(4.5), "energy_of": "whole GPU (NVML)"}
 
 
 @pytest.mark.parametrize("library", [None, nvml(iter(()), handle=6), nvml(iter(()), told=3)])

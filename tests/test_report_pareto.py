@@ -80,4 +80,4 @@ def test_the_cost_section_shows_energy_where_it_is_reported(copy):
     edit(copy, lambda body: body["cost"].update(said), loss="center", role="tuned", number=0)
     html = cost.render(reports.read(copy))
     assert html.count("2.0 kJ") == 1, "a row whose runs do not all report it has no mean"
-    assert "is the whole package&#39;s, whatever else ran on it" in html
+    assert "of the whole CPU package (RAPL) during the training steps" in html and "whatever else ran on it" in html
