@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 import backbones
 import reports
-from bench import ledger, networks, onnx_export, places, record
+from bench import ledger, networks, onnx_export, places, record, trial_network
+from bench.checkpoint import Checkpoints
 from bench.errors import RequestError
 from bench.networks import metadata
 from bench.networks.inputs import settled
@@ -115,6 +116,21 @@ def test_exported_weights_are_opened_without_a_word(tmp_path, monkeypatch):
     assert mine.inputs.flip == "concat" and mine.facts["trial"] == known.trial.id
     with pytest.raises(RequestError, match="takes size 16x16 and nothing else, --input says 32"):
         networks.opened(str(folder / "model.safetensors"), {"size": 32})
+
+
+def test_a_checkpoint_that_lies_elsewhere_is_found(tmp_path):
+    """As `checkpoints` of a study file says it."""
+    wanted = Trial(study="far", epochs=2, image_size=16, embedding_dim=8, backbone_options=Options(widths=[4] * 4))
+    known = record.finish(record.start(wanted, places.study_folder("far")), "finished", result=Result({}))
+    (known.folder.parent / "study.json").write_text(json.dumps({"file": {"checkpoints": str(tmp_path / "store")}}))
+    made, _ = trial_network.drawn(replace(wanted, seed=7))
+    place = Checkpoints(str(tmp_path / "store" / "far" / wanted.id))
+    place.save({"network": made.state_dict(), "epoch": 1}, [])
+    with pytest.raises(RequestError, match="has no checkpoint of its last epoch"):
+        trial_network.trained(known)
+    place.save({"network": made.state_dict(), "epoch": 2}, [])
+    found = trial_network.trained(known).state_dict()
+    assert all(value.equal(found[key]) for key, value in made.state_dict().items())
 
 
 @pytest.mark.parametrize(
