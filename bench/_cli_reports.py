@@ -79,7 +79,8 @@ def compare(
 ) -> None:
     """Two given networks on the same test: paired tests of these two networks, which say nothing of their losses.
 
-    A and B may be models, spelled as `evaluate --model` takes them; `--input b.size=112` is of B alone.
+    A and B may be models, spelled as `evaluate --model` takes them (see there which of them are code that runs); `--input
+    b.size=112` is of B alone.
     """
     use(data)
     import reports

@@ -61,6 +61,8 @@ def _of_the_run(known: Record) -> Iterator[str]:
         yield f"Pilot: {runs} of this configuration, fewer than {SEEDS_FOR_A_VERDICT}, so nothing can be said of its loss."
     if known.provenance.get("dirty"):
         yield "Dirty: the code had uncommitted changes, so the commit below does not describe it whole."
+    if known.cost.get("precision") == "bf16":
+        yield "The figures were computed in bf16, and the files compute in float32: theirs differ a little."
     if skipped := known.provenance.get("skipped_images"):
         yield f"{skipped:,} training images could not be read and were left out."
     if not known.scores:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 SIZE, DIM = 8, 5
+IMAGES = np.random.default_rng(1).integers(0, 256, (7, SIZE, SIZE, 3), np.uint8)
 SAID = {"size": SIZE, "mean": 127.5, "std": 128}
 
 

@@ -10,11 +10,14 @@ import numpy as np
 import onnx
 import pytest
 import yaml
+from safetensors.torch import save_file
 
 import backbones
 import reports
-from bench import ledger, networks, onnx_export, places, record
+from bench import ledger, networks, onnx_export, places, record, trial_network
+from bench.checkpoint import Checkpoints
 from bench.errors import RequestError
+from bench.networks import metadata
 from bench.networks.inputs import settled
 from bench.plain import Options, Result, Trial
 from reports import _card
@@ -115,6 +118,56 @@ def test_exported_weights_are_opened_without_a_word(tmp_path, monkeypatch):
         networks.opened(str(folder / "model.safetensors"), {"size": 32})
 
 
+def test_a_checkpoint_that_lies_elsewhere_is_found(tmp_path):
+    """As `checkpoints` of a study file says it."""
+    wanted = Trial(study="far", epochs=2, image_size=16, embedding_dim=8, backbone_options=Options(widths=[4] * 4))
+    known = record.finish(record.start(wanted, places.study_folder("far")), "finished", result=Result({}))
+    (known.folder.parent / "study.json").write_text(json.dumps({"file": {"checkpoints": str(tmp_path / "store")}}))
+    made, _ = trial_network.drawn(replace(wanted, seed=7))
+    place = Checkpoints(str(tmp_path / "store" / "far" / wanted.id))
+    place.save({"network": made.state_dict(), "epoch": 1}, [])
+    with pytest.raises(RequestError, match="has no checkpoint of its last epoch"):
+        trial_network.trained(known)
+    place.save({"network": made.state_dict(), "epoch": 2}, [])
+    found = trial_network.trained(known).state_dict()
+    assert all(value.equal(found[key]) for key, value in made.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"backbone": "resnt18"}, "names a network that cannot be made: no 'resnt18' in backbones"),
+        ({"embedding_dim": "many"}, "names a network that cannot be made"),
+        ({"backbone_options": [1]}, "names a network that cannot be made"),
+        ({"colour": "cmyk"}, "names a network that cannot be made"),
+        ({"scorer": ["l2"]}, "the scorer of a model is a name"),
+        ({"embedding_dim": 9}, "is it another network's?"),
+    ],
+)
+def test_a_strangers_file_that_says_something_else(tmp_path, change, says):
+    weights, said = stranger(**change)
+    save_file(weights, tmp_path / "model.safetensors", said)
+    with pytest.raises(RequestError, match=says) as refused:
+        networks.opened(str(tmp_path / "model.safetensors"), {})
+    assert "\n" not in str(refused.value)
+
+
+def test_a_strangers_file_loads_no_other(tmp_path):
+    """timm takes a path or a URL of weights as an option of a model."""
+    elsewhere = {"checkpoint_path": str(tmp_path / "none.pth"), "pretrained": True}
+    weights, said = stranger("test_resnet", backbone_options=elsewhere)
+    save_file(weights, tmp_path / "model.safetensors", said)
+    assert networks.opened(str(tmp_path / "model.safetensors"), {}).kind == "safetensors"
+
+
+def stranger(real: str = "cnn4", **change) -> tuple[dict, dict]:
+    """Weights, and metadata that say what is changed."""
+    options = {"widths": [4, 4, 4, 4]} if real == "cnn4" else {}
+    weights = backbones.create(real, 8, 3, (16, 16), **options).state_dict()
+    said = {**INPUTS.plain(), "size": 16, "backbone": real, "backbone_options": options, "embedding_dim": 8}
+    return weights, metadata.written({**said, **change})
+
+
 # --- the card ---
 
 
@@ -159,16 +212,22 @@ def test_the_card_holds_the_figures_with_their_spread_and_n(study):
 def test_the_card_says_what_speaks_against_it(study):
     said = "\n".join(_card.warnings(tuned(study)))
     assert "Pilot: There are 3 runs" in said and "Whether training and ytf share people is not known" in said
-    assert "Dirty" not in said and "Partial" not in said and "test-selected" not in said
+    assert (
+        "Dirty" not in said
+        and "The network is untrained" not in said
+        and "Partial" not in said
+        and "test-selected" not in said
+    )
 
     def spoil(body):
         body["provenance"]["dirty"] = True
+        body["cost"]["precision"] = "bf16"
         body["scores"]["lfw"]["spec"]["missing"] = [{"what": "images", "count": 3, "of": 20}]
         body["scores"]["ytf"]["overlap"] = {"verdict": "allowed", "detail": "2 people"}
 
     made_up_study.edit(study, spoil, role="tuned")
     said = "\n".join(_card.warnings(tuned(study)))
-    assert "Dirty: the code had uncommitted changes" in said
+    assert "Dirty: the code had uncommitted changes" in said and "computed in bf16" in said
     assert "Partial: lfw was scored without 3 of its 20 images" in said
     assert "Training and ytf overlap, and that was allowed: 2 people." in said
 

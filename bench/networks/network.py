@@ -33,6 +33,8 @@ UNKNOWN = Background({"verdict": "unknown", "detail": "what the network was trai
 def compared(said: Mapping[str, Any]) -> Callable[[Any, Sequence[bytes], bool], Background]:
     """`Network.background` of a file that names its scorer; one that is fitted on training images is not in the file."""
     name, options = said.get("scorer", "cosine"), said.get("scorer_options", {})
+    if not isinstance(name, str) or not isinstance(options, dict):
+        raise RequestError(f"the scorer of a model is a name with options, got {name!r} with {options!r}")
     scorer = None if scorers.needs_fit(name, options) else scorers.fit(name, options)
     return lambda protocol, hashes, allow: Background(UNKNOWN.overlap, scorer)
 

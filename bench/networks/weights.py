@@ -21,6 +21,11 @@ from bench.networks.torch_file import caller
 
 TIMM = "timm:"
 _WRAPPED = ("state_dict", "model")  # where training scripts put the weights
+_ELSEWHERE = (
+    "pretrained",
+    "checkpoint",
+    "cache_dir",
+)  # timm's options that would load or fetch other weights: a file has none
 _SEED = 0  # of a network without weights
 
 
@@ -63,14 +68,15 @@ def own(path: Path, asked: Mapping[str, Any]) -> Network:
     said = metadata.read(path.name, _header(path))
     if "backbone" not in said:
         raise RequestError(f"{path} holds weights alone: say whose by --model timm:NAME --weights {path}")
-    inputs = settled(path.name, asked, said, {"size": said["size"]}, COLOURS[said["colour"]])
     try:
-        network = backbones.create(
-            said["backbone"], said["embedding_dim"], inputs.channels, inputs.size, **said["backbone_options"]
-        )
-    except ValueError as error:
-        raise RequestError(f"{path} names a network that cannot be made: {error}") from error
-    facts = {"backbone": said["backbone"], "trial": said["trial"], **_filled(network, _state(path), path)}
+        inputs = settled(path.name, asked, said, {"size": said["size"]}, COLOURS[said["colour"]])
+        options = {key: value for key, value in said["backbone_options"].items() if not key.startswith(_ELSEWHERE)}
+        network = backbones.create(said["backbone"], said["embedding_dim"], inputs.channels, inputs.size, **options)
+    except RequestError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RequestError(f"{path} names a network that cannot be made: {cause(error)}") from error
+    facts = {"backbone": said["backbone"], "trial": said.get("trial"), **_filled(network, _state(path), path)}
     return replace(_network(path.name, "safetensors", path, network, inputs, facts), background=compared(said))
 
 
