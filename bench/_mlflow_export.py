@@ -17,9 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import backbones
+from bench import record, trial_network
 from bench._mlflow_store import cause, prepare
-from bench.checkpoint import Checkpoints
 from bench.plain import Trial
 
 EXAMPLES = ("input_example.json", "serving_input_example.json")  # of zeros: megabytes that tell nobody anything
@@ -39,40 +38,24 @@ class Embedding(nn.Module):
         return self.network((images.float() - 127.5) / 128).float()
 
 
-def network(trial: Trial, folder: str) -> nn.Module:
-    """The trained network of a trial, as its last checkpoint holds it.
-
-    Raises:
-        ValueError: there is none, or it is not the last one.
-    """
-    found = Checkpoints(folder).latest()
-    epoch = found[0]["epoch"] if found else None
-    if not found or epoch != trial.epochs:
-        raise ValueError(f"its last checkpoint is of epoch {epoch}, its training has {trial.epochs}")
-    size = (trial.image_size, trial.image_size)
-    made = backbones.create(trial.backbone, trial.embedding_dim, trial.channels, size, **dict(trial.backbone_options))
-    made = backbones.supervised(made, trial.supervise, trial.embedding_dim, trial.channels, size)
-    made.load_state_dict(found[0]["network"])
-    return made.eval()
-
-
-def save(trial: Trial, folder: str, to: Path, run: str, model: str, place: str) -> None:
-    """Write the model into a new folder.
+def save(folder: Path, to: Path, run: str, model: str, place: str) -> None:
+    """Write the model of the trial in `folder` into the new folder `to`.
 
     Args:
-        folder: of the trial's checkpoints.
         run, model, place: what MLflow calls them, and where it keeps the model.
     """
     import mlflow.pytorch
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
 
+    known = record.read(folder)
+    trial = known.trial
     shape = (trial.channels, trial.image_size, trial.image_size)
     images = TensorSpec(np.dtype("uint8"), (-1, *shape))
     embeddings = TensorSpec(np.dtype("float32"), (-1, trial.embedding_dim))
     told = Model(artifact_path=place, run_id=run, model_id=model, model_uuid=model, metadata=_metadata(trial))
     mlflow.pytorch.save_model(
-        Embedding(network(trial, folder)),
+        Embedding(trial_network.trained(known)).eval(),
         str(to),
         mlflow_model=told,
         signature=ModelSignature(Schema([images]), Schema([embeddings])),
@@ -87,8 +70,14 @@ def save(trial: Trial, folder: str, to: Path, run: str, model: str, place: str) 
 
 
 def _metadata(trial: Trial) -> dict[str, Any]:
-    seen = {"crop": trial.crop, "patch": trial.patch, "colours": "RGB" if trial.channels == 3 else "grey"}
-    return {"facebench": {"study": trial.study, "trial": trial.id, "flip": trial.flip, "scorer": trial.scorer, **seen}}
+    """What `facebench evaluate --model` reads of it, as `bench.networks.metadata` names it."""
+    from bench.networks.inputs import AS_IT_IS
+    from bench.networks.trials import said
+
+    keys = ("backbone", "backbone_options", "embedding_dim", "loss", "scorer", "scorer_options")
+    plain = trial.plain()
+    more = {"study": trial.study, "trial": trial.id, **{key: plain[key] for key in keys}}
+    return {"facebench": {**said(trial).plain(), **AS_IT_IS, **more}}
 
 
 def main() -> None:
@@ -99,7 +88,7 @@ def main() -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         try:
-            save(Trial.from_plain(asked.pop("trial")), to=Path(asked.pop("to")), **asked)
+            save(Path(asked.pop("folder")), Path(asked.pop("to")), **asked)
             answer = ""
         except Exception as error:  # whatever it is: a network that cannot be exported costs its model alone
             answer = cause(error)

@@ -102,7 +102,7 @@ class Models:
     def _send(self, known: Record, run: str, model: "LoggedModel") -> str:
         """Write the model and upload it; why that cannot be, or ""."""
         with tempfile.TemporaryDirectory() as folder:
-            asked = {"trial": known.trial.plain(), "folder": str(known.folder), "to": f"{folder}/model", "run": run}
+            asked = {"folder": str(known.folder), "to": f"{folder}/model", "run": run}
             asked |= {"model": model.model_id, "place": model.artifact_location}
             if not (why := self._exporter.make(asked, self._hurried)):
                 self._client.log_model_artifacts(model.model_id, f"{folder}/model")
@@ -188,7 +188,8 @@ def figures(known: Record, model: str) -> list["Metric"]:
 def _note(known: Record) -> str:
     """How the model is used, in markdown."""
     trial = known.trial
-    cut = f"the central {trial.crop} x {trial.crop} pixels of" if trial.crop else "the whole of"
+    cut = f"the central {trial.crop} x {trial.crop} pixels" if trial.crop else "the largest central square"
+    cut += f" and of it the patch {list(trial.patch)}" if trial.patch else ""
     joined = {
         "concat": "the embedding of the image and of its mirror image, one after the other",
         "add": "the sum of the embeddings of the image and of its mirror image",
@@ -198,7 +199,7 @@ def _note(known: Record) -> str:
     return (
         f"`{trial.backbone}` trained with **{trial.name}** (study `{trial.study}`, trial `{trial.id}`, seed {trial.seed}).\n\n"
         f"Takes `(N, {trial.channels}, {trial.image_size}, {trial.image_size})` uint8, "
-        f"{'RGB' if trial.channels == 3 else 'grey'}: {cut} the image, scaled; (x - 127.5) / 128 is in the model. "
+        f"{'RGB' if trial.channels == 3 else 'grey'}: {cut}, scaled; (x - 127.5) / 128 is in the model. "
         f"Gives `(N, {trial.embedding_dim})` float32. Compare embeddings by {trial.scorer}.\n\n"
         f"The figures are those of {joined}, computed in {precision}; the model computes in float32.\n\n"
         "Loads without pickle: `mlflow.pyfunc.load_model`, `mlflow.pytorch.load_model`."

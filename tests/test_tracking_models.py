@@ -1,6 +1,7 @@
 """What an MLflow user looks for: the network as a model, its datasets, the study's description; in a real SQLite store."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -9,8 +10,9 @@ import pytest
 import torch
 from made_up_tracking import TRIAL, _trained, begun, contents, rows, runs, sweep, template, trained  # noqa: F401 (fixtures)
 
-from bench import _mlflow_model, record, tracking
-from bench._mlflow_export import Embedding, network, save
+from bench import _mlflow_model, _mlflow_network, record, tracking, trial_network
+from bench._mlflow_export import Embedding, save
+from bench.networks.trials import said
 from bench.plain import Progress, Result, Trial
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's and torch.export's own
@@ -25,7 +27,7 @@ def here(monkeypatch):
         if hurried():
             raise _mlflow_model.Hurried
         written.append(asked["model"])
-        save(Trial.from_plain(asked.pop("trial")), to=Path(asked.pop("to")), **asked)
+        save(Path(asked.pop("folder")), Path(asked.pop("to")), **asked)
         return ""
 
     monkeypatch.setattr(_mlflow_model.Exporter, "make", make)
@@ -71,12 +73,19 @@ def test_a_confirmed_network_is_a_model_with_signature_run_and_figures_that_load
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     images = np.random.default_rng(0).integers(0, 256, (3, 1, 32, 32)).astype(np.uint8)
     with torch.no_grad():
-        wanted = Embedding(network(TRIAL, str(known.folder)))(torch.from_numpy(images)).numpy()
+        wanted = Embedding(trial_network.trained(known))(torch.from_numpy(images)).numpy()
     plain = mlflow.pyfunc.load_model(model.artifact_location)
     assert np.array_equal(plain.predict(images), wanted)
     assert np.array_equal(mlflow.pytorch.load_model(model.artifact_location)(torch.from_numpy(images)).detach(), wanted)
     assert plain.metadata.signature.inputs.inputs[0].shape == (-1, 1, 32, 32)
     assert plain.metadata.signature.outputs.inputs[0].shape == (-1, 8)
+
+
+def test_evaluate_knows_of_the_model_what_it_wants_of_images(trained, here):
+    tracking.sync("study")
+    _, _, _, (model,) = shown()
+    found = _mlflow_network.opened(f"models:/{model.model_id}", {}).inputs
+    assert found == replace(said(TRIAL), mean=(0.0,), std=(1.0,), origin=found.origin)  # normalised inside
 
 
 def test_weights_are_stored_once(trained, here):
@@ -158,7 +167,7 @@ def test_models_are_made_where_mlflow_is_written_by_another_process_too(trained)
 
 
 def test_the_process_is_ended_when_there_is_no_time(trained):
-    asked = {"trial": TRIAL.plain(), "folder": "", "to": "", "run": "", "model": "", "place": ""}
+    asked = {"folder": "", "to": "", "run": "", "model": "", "place": ""}
     exporter = _mlflow_model.Exporter()
     with pytest.raises(_mlflow_model.Hurried):
         exporter.make(asked, lambda: True)
