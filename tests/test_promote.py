@@ -47,7 +47,7 @@ class TestWhichNetwork:
             edit(copy, lambda body, figure=figure: body["metrics"].update({"dev/accuracy": figure}), id=seed.trial.id)
         found = reports.promotion(copy)
         assert found.trial == wanted.id
-        assert "the best of its 5 seeds on development people, by dev/accuracy (0.9000)" in found.description
+        assert "the best of its 5 runs on development people, by dev/accuracy (0.9000)" in found.description
 
     def test_another_loss_by_its_name(self, full):
         assert reports.promotion(full.folder, "softmax").tags["facebench.verdict"] == "the reference itself"
