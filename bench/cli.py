@@ -135,9 +135,9 @@ def evaluate(
         assert embeddings is not None
         answer = single.evaluate(embeddings, spec, development, suffix)
     else:
-        from bench.networks import scored
+        from bench import any_network
 
-        answer = scored.evaluate(str(model), asked, spec, development, allow_overlap)
+        answer = any_network.evaluate(str(model), asked, spec, development, allow_overlap)
     print_json(answer) if as_json else show.scores({protocol: answer})
 
 

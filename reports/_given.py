@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import ledger, networks, record, scoring, single
+from bench import any_network, ledger, record, scoring, single
 from bench.errors import RequestError
 from bench.record import Record
 from reports._networks import Comparison, Network, compare
@@ -24,11 +24,11 @@ def comparisons(
 
     Args:
         a, b: the id of a trial (or as much of it as is unique), a file of embeddings, a folder of feature files, or a model
-            as `bench.networks` spells it.
+            as `bench.any_network` spells it.
         spec: the protocol that files are scored by, see `bench.scoring.open_protocol`; of trials their own scores are
             taken.
         metric: the declared figure; None: each protocol's own.
-        inputs: what is asked of the models, see `bench.networks.opened`.
+        inputs: what is asked of the models, see `bench.any_network.opened`.
 
     Raises:
         RequestError: nothing of that name, or nothing that both were scored on.
@@ -47,7 +47,7 @@ def _networks(
     given: str, spec: Mapping[str, Any] | None, suffix: str | None, asked: Mapping[str, Any]
 ) -> dict[str, Network]:
     """Protocol -> the network's answer."""
-    if networks.names_one(given):
+    if any_network.names_one(given):
         return _of_model(given, _needed(given, "is a model", spec), asked)
     if not Path(given).exists():
         return _of_trial(record.finished(given), spec)
@@ -64,13 +64,11 @@ def _needed(given: str, what: str, spec: Mapping[str, Any] | None) -> Mapping[st
 
 def _of_model(given: str, spec: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Network]:
     """A network that is scored here and now."""
-    from bench.networks import scored
-
-    network = networks.opened(given, asked)
-    found = scored.score(network, spec)
+    network = any_network.opened(given, asked)
+    found = any_network.score(network, spec)
     protocol, raw = found.protocol, scoring.raw(found.answer, found.protocol)
     ledger.append("compare", network.name, protocol.name, protocol.hash, found.answer.metrics)
-    return {protocol.name: Network(network.name, scored.plain(network, found), raw)}
+    return {protocol.name: Network(network.name, any_network.plain(network, found), raw)}
 
 
 def _of_trial(known: Record, spec: Mapping[str, Any] | None) -> dict[str, Network]:

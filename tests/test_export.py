@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 import backbones
 import reports
-from bench import ledger, networks, onnx_export, places, record, trial_network
+from bench import any_network, ledger, onnx_export, places, record, trial_network
 from bench.checkpoint import Checkpoints
 from bench.errors import RequestError
 from bench.networks import metadata
@@ -37,7 +37,7 @@ def handmade(monkeypatch, tmp_path, **options) -> None:
 def test_an_onnx_file_is_compared_with_torch_and_says_what_it_wants(tmp_path, monkeypatch):
     handmade(monkeypatch, tmp_path)
     assert onnx_export.write(made.Patches(), INPUTS, {"trial": "ab12"}, tmp_path / "net.onnx") < 1e-5
-    opened = networks.opened(str(tmp_path / "net.onnx"), {})
+    opened = any_network.opened(str(tmp_path / "net.onnx"), {})
     assert replace(opened.inputs, origin={}) == replace(INPUTS, origin={}) and opened.facts["trial"] == "ab12"
     assert set(opened.inputs.origin.values()) == {"model"}
 
@@ -110,12 +110,12 @@ def test_exported_weights_are_opened_without_a_word(tmp_path, monkeypatch):
     known = trial(supervise=("stages.2",), seed=5)
     folder = reports.export(known.trial.id).folder
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
-    mine = networks.opened(str(folder / "model.safetensors"), {})
-    theirs = networks.opened(known.trial.id, {})
+    mine = any_network.opened(str(folder / "model.safetensors"), {})
+    theirs = any_network.opened(known.trial.id, {})
     np.testing.assert_allclose(mine.embed(images), theirs.embed(images), rtol=1e-5, atol=1e-6)
     assert mine.inputs.flip == "concat" and mine.facts["trial"] == known.trial.id
     with pytest.raises(RequestError, match="takes size 16x16 and nothing else, --input says 32"):
-        networks.opened(str(folder / "model.safetensors"), {"size": 32})
+        any_network.opened(str(folder / "model.safetensors"), {"size": 32})
 
 
 def test_a_checkpoint_that_lies_elsewhere_is_found(tmp_path):
@@ -148,7 +148,7 @@ def test_a_strangers_file_that_says_something_else(tmp_path, change, says):
     weights, said = stranger(**change)
     save_file(weights, tmp_path / "model.safetensors", said)
     with pytest.raises(RequestError, match=says) as refused:
-        networks.opened(str(tmp_path / "model.safetensors"), {})
+        any_network.opened(str(tmp_path / "model.safetensors"), {})
     assert "\n" not in str(refused.value)
 
 
@@ -157,7 +157,7 @@ def test_a_strangers_file_loads_no_other(tmp_path):
     elsewhere = {"checkpoint_path": str(tmp_path / "none.pth"), "pretrained": True}
     weights, said = stranger("test_resnet", backbone_options=elsewhere)
     save_file(weights, tmp_path / "model.safetensors", said)
-    assert networks.opened(str(tmp_path / "model.safetensors"), {}).kind == "safetensors"
+    assert any_network.opened(str(tmp_path / "model.safetensors"), {}).kind == "safetensors"
 
 
 def stranger(real: str = "cnn4", **change) -> tuple[dict, dict]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_up_networks import IMAGES
 
-from bench import networks
+from bench import any_network
 from bench.errors import RequestError
 from bench.networks.inputs import settled
 from bench.networks.network import Network
@@ -25,7 +25,7 @@ from bench.networks.network import Network
 )
 def test_every_form_of_a_network_gives_its_embeddings(tmp_path, make, name):
     path = make(tmp_path / name)
-    network = replace(networks.opened(str(path), made.SAID), batch=3)  # the last batch is not full
+    network = replace(any_network.opened(str(path), made.SAID), batch=3)  # the last batch is not full
     np.testing.assert_allclose(network.embed(IMAGES), made.expected(IMAGES), rtol=1e-4, atol=1e-4)
     assert network.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert network.plain()["inputs"]["said_by"]["mean"] == "option"
@@ -39,7 +39,7 @@ def test_every_form_of_a_network_gives_its_embeddings(tmp_path, make, name):
     ],
 )
 def test_a_fixed_batch_is_filled_up(tmp_path, make):
-    network = networks.opened(str(make(tmp_path)), made.SAID)
+    network = any_network.opened(str(make(tmp_path)), made.SAID)
     assert (network.batch, network.exactly) == (4, True)
     np.testing.assert_allclose(network.embed(IMAGES), made.expected(IMAGES), rtol=1e-4, atol=1e-4)
 
@@ -47,20 +47,20 @@ def test_a_fixed_batch_is_filled_up(tmp_path, make):
 def test_colours_layout_range_and_mirror_images(tmp_path):
     path = made.onnx_file(tmp_path / "net.onnx", shape=("n", 8, 8, 3), layout="nhwc")
     said = {"mean": "0.5,0.4,0.3", "std": 0.25, "range": 1, "colour": "bgr"}
-    network = networks.opened(str(path), said)
+    network = any_network.opened(str(path), said)
     assert network.inputs.layout == "nhwc" and network.inputs.size == (8, 8)
     x = (IMAGES[..., ::-1].astype(np.float64) / 255 - [0.5, 0.4, 0.3]) / 0.25
     np.testing.assert_allclose(network.embed(IMAGES), made.expected(x, mean=0, std=1), rtol=1e-4, atol=1e-4)
     mirrored = made.expected(x[:, :, ::-1], mean=0, std=1)
-    both = networks.opened(str(path), said | {"flip": "concat"}).embed(IMAGES)
+    both = any_network.opened(str(path), said | {"flip": "concat"}).embed(IMAGES)
     np.testing.assert_allclose(both[:, made.DIM :], mirrored, rtol=1e-4, atol=1e-4)
-    added = networks.opened(str(path), said | {"flip": "add"}).embed(IMAGES)
+    added = any_network.opened(str(path), said | {"flip": "add"}).embed(IMAGES)
     np.testing.assert_allclose(added, both[:, : made.DIM] + both[:, made.DIM :], rtol=1e-4, atol=1e-4)
 
 
 def test_a_model_says_what_it_wants_and_options_go_before_it(tmp_path):
     path = made.onnx_file(tmp_path / "net.onnx", metadata={"mean": 100, "std": [50], "colour": "bgr", "flip": "add"})
-    inputs = networks.opened(str(path), {"colour": "rgb"}).inputs
+    inputs = any_network.opened(str(path), {"colour": "rgb"}).inputs
     assert (inputs.mean, inputs.std, inputs.colour, inputs.flip) == ((100.0,), (50.0,), "rgb", "add")
     origin = {"size": "model", "mean": "model", "colour": "option", "range": "assumed"}
     assert origin.items() <= inputs.origin.items()
@@ -69,10 +69,10 @@ def test_a_model_says_what_it_wants_and_options_go_before_it(tmp_path):
 def test_a_model_that_takes_bytes_normalises_them_itself(tmp_path):
     path = made.onnx_file(tmp_path / "net.onnx", kind="UINT8", scale=1 / 128)
     np.testing.assert_allclose(
-        networks.opened(str(path), {}).embed(IMAGES), made.expected(IMAGES, mean=0), rtol=1e-4, atol=1e-4
+        any_network.opened(str(path), {}).embed(IMAGES), made.expected(IMAGES, mean=0), rtol=1e-4, atol=1e-4
     )
     with pytest.raises(RequestError, match="takes mean 0.0 and nothing else, --input says 127.5"):
-        networks.opened(str(path), {"mean": 127.5})
+        any_network.opened(str(path), {"mean": 127.5})
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_no_such_network(tmp_path, name, says):
         (tmp_path / f"text.{suffix}").write_text("not a model")
     given = name if ":" in name or name.isdigit() else str(tmp_path / name)
     with pytest.raises(RequestError, match=says):
-        networks.opened(given, made.SAID)
+        any_network.opened(given, made.SAID)
 
 
 @pytest.mark.parametrize(
@@ -169,12 +169,12 @@ def test_an_onnx_file_that_is_asked_something_else(tmp_path, options, asked, say
     path = made.onnx_file(tmp_path / "net.onnx", **options)
     said = {} if "metadata" in options else {"mean": 127.5, "std": 128}
     with pytest.raises(RequestError, match=says):
-        networks.opened(str(path), said | asked)
+        any_network.opened(str(path), said | asked)
 
 
 def test_the_output_that_is_asked_for_is_taken(tmp_path):
     path = made.onnx_file(tmp_path / "net.onnx", outputs=2)
-    network = networks.opened(str(path), {**made.SAID, "output": "out1"})
+    network = any_network.opened(str(path), {**made.SAID, "output": "out1"})
     np.testing.assert_allclose(network.embed(IMAGES), made.expected(IMAGES), rtol=1e-4, atol=1e-4)
 
 
@@ -182,7 +182,7 @@ def test_a_missing_package_is_one_sentence(tmp_path, monkeypatch):
     path = made.onnx_file(tmp_path / "net.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(RequestError, match=r"an ONNX file needs onnxruntime, .*: pip install 'facebench\[models\]'"):
-        networks.opened(str(path), made.SAID)
+        any_network.opened(str(path), made.SAID)
 
 
 def test_weights_that_lie_beside_the_file_are_told_too(tmp_path):
@@ -190,7 +190,7 @@ def test_weights_that_lie_beside_the_file_are_told_too(tmp_path):
 
     model = onnx.load(str(made.onnx_file(tmp_path / "net.onnx")))
     onnx.save(model, str(tmp_path / "ext.onnx"), save_as_external_data=True, location="ext.bin", size_threshold=0)
-    network = networks.opened(str(tmp_path / "ext.onnx"), made.SAID)
+    network = any_network.opened(str(tmp_path / "ext.onnx"), made.SAID)
     np.testing.assert_allclose(network.embed(IMAGES), made.expected(IMAGES), rtol=1e-4, atol=1e-4)
     assert network.facts["weights_sha256"] == {
         "ext.bin": hashlib.sha256((tmp_path / "ext.bin").read_bytes()).hexdigest()

@@ -9,7 +9,7 @@ from made_up_networks import IMAGES
 from real_faces import DATA, needs_data
 from torch import nn
 
-from bench import ledger, networks, places, record, show
+from bench import any_network, ledger, places, record, show
 from bench.plain import Options, Result, Trial
 from bench.trial import run
 
@@ -162,12 +162,12 @@ def test_models_of_mlflow(facebench, tmp_path, monkeypatch):
         mlflow.onnx.log_model(onnx.load(str(path)), name="onnx", registered_model_name="mine", metadata=said)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")  # as a user has it, for whom runs/ is the store
     for given, asked in (("models:/mine/1", {"mean": 127.5, "std": 128}), (ready, {})):
-        network = networks.opened(given, {**asked, "flip": "none"})
+        network = any_network.opened(given, {**asked, "flip": "none"})
         np.testing.assert_allclose(network.embed(IMAGES), made.expected(IMAGES), rtol=1e-4, atol=1e-4)
         assert network.kind == "mlflow" and network.name == given and len(network.sha256) == 64
-    network = networks.opened(ready, {})
+    network = any_network.opened(ready, {})
     assert network.inputs.flip == "add" and network.facts["trial"] == "ab12"
-    assert networks.opened(f"runs:/{run.info.run_id}/onnx", made.SAID).sha256
+    assert any_network.opened(f"runs:/{run.info.run_id}/onnx", made.SAID).sha256
     for given in ("models:/none/1", "runs:/abc/net"):
         code, _, err = facebench("evaluate", "--model", given, *HELDOUT, *INPUT)
         said = err.splitlines()[-1]  # MLflow told of what was registered above

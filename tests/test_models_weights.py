@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench import networks
+from bench import any_network
 from bench.errors import RequestError
 from bench.networks.network import Network
 
@@ -22,7 +22,7 @@ def weights(path, change=lambda state: state):
 
 
 def opened(path, **more) -> Network:
-    return networks.opened("timm:test_resnet", {"size": 32, "weights": str(path), **more})
+    return any_network.opened("timm:test_resnet", {"size": 32, "weights": str(path), **more})
 
 
 def test_a_state_dict_is_filled_in_and_the_classifier_left_out(tmp_path):
@@ -86,4 +86,4 @@ def test_safetensors_are_weights_too(tmp_path):
         opened(tmp_path / "w.pt").embed(images), opened(tmp_path / "w.safetensors").embed(images)
     )
     with pytest.raises(RequestError, match="holds weights alone: say whose by --model timm:NAME --weights"):
-        networks.opened(str(tmp_path / "w.safetensors"), {})
+        any_network.opened(str(tmp_path / "w.safetensors"), {})
