@@ -107,3 +107,17 @@ def _count(folder: str, name: str) -> int:
     count = int(path.read_text()) + 1 if path.exists() else 1
     path.write_text(str(count))
     return count
+
+
+def interrupted(after: int):
+    """`run`, but for a Ctrl-C in place of the event of this number."""
+    left = [after]
+
+    def stopped(trial, folder):
+        for event in run(trial, folder):
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+            yield event
+
+    return stopped

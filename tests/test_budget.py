@@ -55,17 +55,8 @@ def test_max_trials_ends_all_searches_alike_and_all_else_is_run(limit, each):
 @pytest.mark.parametrize("after", [9, 70])
 def test_an_interrupted_study_with_a_budget_ends_as_an_uninterrupted_one(after):
     study = make(**SMALL, budget={"max_trials": REST + 7})
-    left = [after]
-
-    def interrupted(trial, folder):
-        for event in fake_trial.run(trial, folder):
-            left[0] -= 1
-            if left[0] == 0:
-                raise KeyboardInterrupt
-            yield event
-
     with pytest.raises(KeyboardInterrupt):
-        sweep(study, interrupted)
+        sweep(study, fake_trial.interrupted(after))
     again, _ = sweep(study)
     whole, _ = sweep(make("whole", **SMALL, budget={"max_trials": REST + 7}))
     assert len(trained(again)) == REST + 7

@@ -110,17 +110,8 @@ def test_what_was_planned_was_trained_and_what_is_least_is_counted(done):
 @pytest.mark.parametrize("after", [5, 40, 90])
 def test_an_interrupted_study_ends_as_an_uninterrupted_one(done, after, tmp_path, monkeypatch):
     monkeypatch.setenv("FACEBENCH_RUNS", str(tmp_path))
-    left = [after]
-
-    def interrupted(trial, folder):
-        for event in fake_trial.run(trial, folder):
-            left[0] -= 1
-            if left[0] == 0:
-                raise KeyboardInterrupt
-            yield event
-
     with pytest.raises(KeyboardInterrupt):
-        sweep(replicated(), run=interrupted)
+        sweep(replicated(), run=fake_trial.interrupted(after))
     records, _ = sweep(replicated())
     assert numbers(records) == numbers(done[0])
 
