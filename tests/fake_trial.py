@@ -109,15 +109,16 @@ def _count(folder: str, name: str) -> int:
     return count
 
 
-def interrupted(after: int):
-    """`run`, but for a Ctrl-C in place of the event of this number."""
+def interrupted(after: int, run=run):
+    """`run`, but for one Ctrl-C after so many events: the checkpoint is written, the driver has not heard of it."""
     left = [after]
 
     def stopped(trial, folder):
         for event in run(trial, folder):
-            left[0] -= 1
             if left[0] == 0:
+                left[0] = -1
                 raise KeyboardInterrupt
+            left[0] -= 1
             yield event
 
     return stopped

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import fake_trial
 import numpy as np
 import pytest
 from literal import literal_cosine
@@ -85,18 +86,8 @@ class TestSweep:
     @pytest.mark.parametrize("after", [0, 7, 17])
     def test_an_interrupted_ensemble_ends_as_an_uninterrupted_one(self, after, done, tmp_path, monkeypatch):
         monkeypatch.setenv("FACEBENCH_RUNS", str(tmp_path / "elsewhere"))
-        left = [after]
-
-        def interrupted(trial, folder):
-            for event in run(trial, folder):
-                if left[0] == 0:
-                    left[0] = -1
-                    raise KeyboardInterrupt
-                left[0] -= 1
-                yield event
-
         with pytest.raises(KeyboardInterrupt):
-            sweep(parse(), interrupted)
+            sweep(parse(), fake_trial.interrupted(after, run))
         again, _ = sweep(parse(), run)
         assert numbers(again) == numbers(done[0])
 

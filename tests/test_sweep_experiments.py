@@ -82,18 +82,8 @@ def test_a_finished_study_may_be_judged_by_more_criteria():
 
 @pytest.mark.parametrize("after", [0, 5, 13])
 def test_an_interrupted_experiment_ends_as_an_uninterrupted_one(after, tmp_path, monkeypatch):
-    left = [after]
-
-    def interrupted(trial, folder):
-        for event in fake_trial.run(trial, folder):
-            if left[0] == 0:
-                left[0] = -1
-                raise KeyboardInterrupt
-            left[0] -= 1
-            yield event
-
     with pytest.raises(KeyboardInterrupt):
-        sweep(experiment(), interrupted)
+        sweep(experiment(), fake_trial.interrupted(after))
     assert sweeps.status("study")["state"] == "stopped"
     again, _ = sweep(experiment())
     monkeypatch.setenv("FACEBENCH_RUNS", str(tmp_path / "elsewhere"))

@@ -19,25 +19,10 @@ from sweeps.inline import Inline
 from sweeps.progress import board
 
 
-def interrupted_after(events):
-    """A worker that Ctrl-C interrupts once, after so many events."""
-    left = [events]
-
-    def run(trial, folder):
-        for event in fake_trial.run(trial, folder):
-            if left[0] == 0:
-                left[0] = -1
-                raise KeyboardInterrupt  # the checkpoint is written, the driver has not heard of it
-            left[0] -= 1
-            yield event
-
-    return run
-
-
 @pytest.mark.parametrize("after", [0, 30, 110])
 def test_an_interrupted_study_ends_as_an_uninterrupted_one(after, done):
     with pytest.raises(KeyboardInterrupt):
-        sweep(make(), interrupted_after(after))
+        sweep(make(), fake_trial.interrupted(after))
     assert NoWindow.closed == "stopped"
     assert sweeps.status("study")["state"] == "stopped"
     again, _ = sweep(make())
@@ -85,7 +70,7 @@ def test_a_deleted_study_begins_anew():
 def test_a_study_that_an_older_facebench_began_goes_on(done):
     """Its `study.json` says less of each cell."""
     with pytest.raises(KeyboardInterrupt):
-        sweep(make(), interrupted_after(30))
+        sweep(make(), fake_trial.interrupted(30))
     file = session.places.study_folder("study") / "study.json"
     facts = json.loads(file.read_text())
     facts.pop("used")

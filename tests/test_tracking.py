@@ -56,17 +56,8 @@ def test_sending_again_adds_nothing(done):
 
 
 def test_an_interrupted_study_shows_killed_runs_and_goes_on_in_them(runs):
-    calls = Counter()
-
-    def interrupted(trial, folder):
-        for event in fake_trial.run(trial, folder):
-            calls["events"] += 1
-            if calls["events"] == 6:
-                raise KeyboardInterrupt
-            yield event
-
     with pytest.raises(KeyboardInterrupt):
-        sweep(interrupted)
+        sweep(fake_trial.interrupted(5))
     states = Counter(status for (status,) in rows("select status from runs"))
     assert states["KILLED"] == 2 and states["RUNNING"] == 0  # the parent and the trial that was running
     sweep()
