@@ -4,11 +4,12 @@ The two talk in lines of JSON, one request at a time, by the child's standard in
 
     {"open": {...}}       `tracking.Mirror` is made, anew if there is one
     {"send": folder}      Mirror.send
+    {"complete": folder}  Mirror.complete
     {"close": state}      Mirror.close
     {"agreed": run}       the answer to {"agree": [mine, lost]}, which the child asks while it is opened
 
-and the child (`_mlflow_child`) answers {"done": true} or {"failed": "the cause in a line"}. It hears no signal of the terminal
-or of a job that is stopped: it ends when its input does, whatever became of its parent.
+and the child (`_mlflow_child`) answers {"done": what the method gave} or {"failed": "the cause in a line"}. It hears no signal
+of the terminal or of a job that is stopped: it ends when its input does, whatever became of its parent.
 """
 
 import json
@@ -59,8 +60,11 @@ class Apart:
             start_new_session=True,
         )
 
-    def send(self, known: Record) -> None:
-        self._ask("send", str(known.folder))
+    def send(self, known: Record) -> bool:
+        return self._ask("send", str(known.folder))
+
+    def complete(self, known: Record) -> None:
+        self._ask("complete", str(known.folder))
 
     def close(self, state: str) -> None:
         self._ask("close", state)
@@ -71,14 +75,14 @@ class Apart:
         with suppress(OSError), self._child:  # what was written to it, and not read, is lost
             pass
 
-    def _ask(self, kind: str, what: Any) -> None:
+    def _ask(self, kind: str, what: Any) -> bool:
         assert self._child.stdin and self._child.stdout
         try:
             say(self._child.stdin, kind, what)
             while line := self._child.stdout.readline():
                 ((said, answer),) = json.loads(line).items()
                 if said == "done":
-                    return
+                    return answer
                 if said == "failed":
                     raise Failed(answer)
                 say(self._child.stdin, "agreed", self._agree(*answer))

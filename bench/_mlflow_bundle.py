@@ -7,8 +7,10 @@ and by `sync`. What it lacks, or has as it was before a trial was run again, is 
 import hashlib
 import tempfile
 import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +52,8 @@ def send(of: "MlflowClient", parent: str, folder: Path, ended: Mapping[str, str]
 
 
 def _pack(packed: Path, trials: list[Path]) -> None:
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    # A clock that was wrong is no reason to lose a file: zip knows no time before 1980.
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1, strict_timestamps=False) as archive:
         for trial in trials:
             for path in (trial / file for file in FILES):
                 if path.exists():
@@ -66,17 +69,19 @@ def fetch(of: "MlflowClient", parent: str, folder: Path, wanted: Mapping[str, st
         wanted: the digest of the final record, by trial.
 
     Returns:
-        The trials that were written.
+        The trials that were written. A bundle that is damaged (its sender was killed) has none of them.
 
     Raises:
-        RequestError: a bundle is damaged, or more than is read of such a file.
+        RequestError: a bundle holds a name that leads out of it, or more than is read of such a file.
     """
     found: set[str] = set()
     names = sorted(file.path for file in of.list_artifacts(parent) if Path(file.path).stem.split("-")[0] == STEM)
     with tempfile.TemporaryDirectory() as place:
         for name in names:
-            with bounded.opened_zip(Path(of.download_artifacts(parent, name, place))) as archive:
-                found |= _unpack(archive, folder, wanted)
+            packed = Path(of.download_artifacts(parent, name, place))
+            if zipfile.is_zipfile(packed):  # one that was cut short is none
+                with bounded.opened_zip(packed) as archive:
+                    found |= _unpack(archive, folder, wanted)
     return found
 
 
@@ -88,9 +93,11 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, wanted: Mapping[str, str]) -
             files[trial].append(file)
     found = set()
     for trial, mark in wanted.items():
-        if _FINAL in files[trial] and digest(bounded.zip_member(archive, f"{trial}/{_FINAL}")) == mark:
-            (folder / trial).mkdir(exist_ok=True)
-            for file in files[trial]:
-                (folder / trial / file).write_bytes(bounded.zip_member(archive, f"{trial}/{file}"))
-            found.add(trial)
+        with suppress(zipfile.BadZipFile, zlib.error):
+            content = {file: bounded.zip_member(archive, f"{trial}/{file}") for file in files[trial]}
+            if digest(content.get(_FINAL, b"")) == mark:
+                (folder / trial).mkdir(exist_ok=True)
+                for file, text in content.items():
+                    (folder / trial / file).write_bytes(text)
+                found.add(trial)
     return found

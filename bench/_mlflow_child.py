@@ -22,7 +22,7 @@ def main() -> None:
         say(out, "agree", [mine, lost])
         return json.loads(sys.stdin.readline())["agreed"]
 
-    def do(kind: str, what: Any) -> None:
+    def do(kind: str, what: Any) -> bool:
         nonlocal mirror
         if kind == "open":
             mirror = None  # what it knew may be wrong now
@@ -30,17 +30,20 @@ def main() -> None:
         elif mirror is None:
             raise Failed("no mirror is open")
         elif kind == "send":
-            mirror.send(record.read(Path(what)))
+            return mirror.send(record.read(Path(what)))
+        elif kind == "complete":
+            mirror.complete(record.read(Path(what)))
         else:
             mirror.close(what)
+        return False
 
     while line := sys.stdin.readline():
         try:
-            do(*json.loads(line).popitem())
+            done = do(*json.loads(line).popitem())
         except Exception as error:  # whatever it is: the parent decides
             say(out, "failed", cause(error))
         else:
-            say(out, "done", True)
+            say(out, "done", done)
 
 
 if __name__ == "__main__":

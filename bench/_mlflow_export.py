@@ -81,7 +81,7 @@ def _metadata(trial: Trial) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Hear requests until there is nobody who makes them."""
+    """Hear requests until there is nobody who makes them; answers ["", true], or why not and whether that holds for ever."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints is no answer
     prepare()
@@ -89,9 +89,9 @@ def main() -> None:
         asked = json.loads(line)
         try:
             save(Path(asked.pop("folder")), Path(asked.pop("to")), **asked)
-            answer = ""
+            answer = ("", True)
         except Exception as error:  # whatever it is: a network that cannot be exported costs its model alone
-            answer = cause(error)
+            answer = (cause(error), not isinstance(error, OSError | MemoryError))
         print(json.dumps(answer), file=out, flush=True)
 
 

@@ -46,25 +46,25 @@ def wanted(known: Record) -> bool:
 
 
 class Models:
-    """Makes the models of one study.
+    """Makes the models of one study."""
 
-    Args:
-        hurried: whether the study is being stopped, so that what takes seconds is left for the next time.
-    """
-
-    def __init__(self, of: "MlflowClient", experiment: str, hurried: Callable[[], bool]):
+    def __init__(self, of: "MlflowClient", experiment: str):
         self._client = of
         self._experiment = experiment
-        self._hurried = hurried
         self._exporter = Exporter()
 
-    def complete(self, known: Record, run: str) -> str:
+    def complete(self, known: Record, run: str, hurried: Callable[[], bool]) -> str:
         """Make the model of a trial, or what it lacks; its id, or `NONE` and the reason.
+
+        Args:
+            hurried: whether the study is being stopped, so that what takes seconds is left for the next time.
 
         Raises:
             Hurried: it waits for another time.
-            Failed: the process that makes it is gone.
+            Failed: the process that makes it is gone, or could not do so now.
         """
+        if hurried():
+            raise Hurried
         found = list(self._client.search_logged_models([self._experiment], f"source_run_id = '{run}'"))
         found = sorted(found, key=lambda one: (str(one.status) != "READY", one.model_id))
         for twin in found[1:]:
@@ -73,7 +73,7 @@ class Models:
         if model and str(model.status) == "READY":
             return model.model_id
         model = model or self._begin(known, run)
-        if why := self._send(known, run, model):
+        if why := self._send(known, run, model, hurried):
             self._client.delete_logged_model(model.model_id)
             return NONE + why
         there = self._client.get_run(run).outputs
@@ -82,14 +82,10 @@ class Models:
         self._client.log_batch(run, figures(known, model.model_id))
         return self._client.finalize_logged_model(model.model_id, "READY").model_id
 
-    def close(self) -> None:
-        """End the process that writes models."""
-        self._exporter.stop()
-
     def _begin(self, known: Record, run: str) -> "LoggedModel":
         trial = known.trial
         tags = {key: value for key, value in labels(known).items() if key != "mlflow.runName"}
-        called = name(f"{trial.name} {trial.backbone} {trial.role} {trial.number}").replace(".", "_")
+        called = name(f"{trial.arm} {trial.backbone} {trial.role} {trial.number}").replace(".", "_")
         return self._client.create_logged_model(
             self._experiment,
             called.replace("/", "_").replace(":", "_"),
@@ -99,12 +95,12 @@ class Models:
             model_type="embedding network",
         )
 
-    def _send(self, known: Record, run: str, model: "LoggedModel") -> str:
+    def _send(self, known: Record, run: str, model: "LoggedModel", hurried: Callable[[], bool]) -> str:
         """Write the model and upload it; why that cannot be, or ""."""
         with tempfile.TemporaryDirectory() as folder:
             asked = {"folder": str(known.folder), "to": f"{folder}/model", "run": run}
             asked |= {"model": model.model_id, "place": model.artifact_location}
-            if not (why := self._exporter.make(asked, self._hurried)):
+            if not (why := self._exporter.make(asked, hurried)):
                 self._client.log_model_artifacts(model.model_id, f"{folder}/model")
         return why
 
@@ -126,7 +122,7 @@ class Exporter:
 
         Raises:
             Hurried: so it was; the process is gone.
-            Failed: the process is gone.
+            Failed: the process is gone, or lacked room or memory: another time it may be made.
         """
         if not (process := self._process):
             process = self._process = _started()
@@ -141,7 +137,10 @@ class Exporter:
         if not (line := process.stdout.readline()):
             self.stop()
             raise Failed("the process that writes models is gone")
-        return json.loads(line)
+        why, always = json.loads(line)
+        if why and not always:
+            raise Failed(why)
+        return why
 
     def stop(self) -> None:
         """End the process, in the middle of what it does."""

@@ -35,18 +35,25 @@ class Filler:
         self._folder = folder
         self._live = live
         self._data: set[tuple[str, str]] = set()  # datasets that the parent has
-        self._models = Models(of, experiment, self._hurried)
+        self._models = Models(of, experiment)
 
-    def fill(self, known: Record, shown: Shown) -> None:
-        """Everything of a trial; its model last, which takes seconds."""
+    def fill(self, known: Record, shown: Shown) -> bool:
+        """Everything of a trial but its model, which takes seconds; whether one is to be made."""
         if not shown.is_up_to_date(known):
             self._record(known, shown)
-        if shown.whole and not shown.model and wanted(known):
-            with contextlib.suppress(Hurried):
-                self._model(known, shown)
+        return shown.whole and not shown.model and wanted(known)
 
-    def close(self) -> None:
-        self._models.close()
+    def model(self, known: Record, shown: Shown) -> None:
+        """Make a trial's model, unless the study is being stopped.
+
+        Raises:
+            Failed: the process that makes it is gone, or could not do so now.
+        """
+        with contextlib.suppress(Hurried):
+            shown.model = self._models.complete(known, shown.run, self._hurried)
+            if shown.model.startswith(NONE):
+                self.upload(shown, checkpoints(known))
+            self._client.set_tag(shown.run, MODEL, shown.model[:1000])
 
     def present(self, run: "Run") -> set[tuple[str, int]]:
         """The (metric, step) pairs that a run has."""
@@ -109,12 +116,6 @@ class Filler:
         if shown.lacks_data(known):
             self._client.log_inputs(shown.run, inputs(known))
             shown.data = True
-
-    def _model(self, known: Record, shown: Shown) -> None:
-        shown.model = self._models.complete(known, shown.run)
-        if shown.model.startswith(NONE):
-            self.upload(shown, checkpoints(known))
-        self._client.set_tag(shown.run, MODEL, shown.model[:1000])
 
     def _hurried(self) -> bool:
         """Whether the study is being stopped: its state is on disk before MLflow is told."""

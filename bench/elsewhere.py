@@ -91,10 +91,16 @@ class Copy:
             trial, name = path.split("/")[-2:]
             self._there.setdefault(trial, {})[name] = facts["size"]
 
-    def send(self, known: Record) -> None:
-        """Copy a record that is final, then remove the checkpoints that nobody needs any more."""
-        if known.state in ("waiting", "running"):
-            return
+    def send(self, known: Record) -> bool:
+        """Copy a record that is final, then remove the checkpoints that nobody needs any more; false: that is all."""
+        if known.state not in ("waiting", "running"):
+            self._copy(known)
+        return False
+
+    def complete(self, known: Record) -> None:
+        """Nothing is left for later."""
+
+    def _copy(self, known: Record) -> None:
         trial = known.trial.id
         keep = 0 if known.trial.stage == "tune" else 1  # as the driver does in its own folder
         there = self._there.pop(trial, {})

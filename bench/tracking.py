@@ -28,9 +28,22 @@ from bench._mlflow_back import MARK, fetch, records_from_mlflow
 from bench._mlflow_note import description
 from bench._mlflow_registry import Promoted, promote
 from bench._mlflow_run import Shown, flat, how_far, is_whole, labels
-from bench._mlflow_store import KEPT, SHEETS, STUDY, answering, cause, client, experiment, name, prepare, runs, uri
+from bench._mlflow_store import (
+    KEPT,
+    SHEETS,
+    STUDY,
+    Failed,
+    answering,
+    cause,
+    client,
+    experiment,
+    name,
+    prepare,
+    runs,
+    uri,
+)
 from bench._mlflow_trial import Filler
-from bench.errors import RequestError
+from bench.errors import RequestError, TrialFailed
 from bench.locks import alone
 from bench.record import Record
 
@@ -105,9 +118,17 @@ class Mirror:
         self._shown: dict[str, Shown] = {}
         self._find()
 
-    def send(self, known: Record) -> None:
-        """Send what the store lacks of one trial."""
-        self._fill.fill(known, self._shown.get(known.trial.id) or self._begin(known))
+    def send(self, known: Record) -> bool:
+        """Send what the store lacks of one trial; whether its network is to become a model, which takes seconds."""
+        return self._fill.fill(known, self._shown.get(known.trial.id) or self._begin(known))
+
+    def complete(self, known: Record) -> None:
+        """Make the model of a trial that was sent.
+
+        Raises:
+            Failed: it cannot be made now.
+        """
+        self._fill.model(known, self._shown[known.trial.id])
 
     def _describe(self, state: str) -> None:
         """Say on the parent run what the study is, and what came of it."""
@@ -136,7 +157,6 @@ class Mirror:
         if state == "finished" or not self._live:  # one that is stopped has no time for it
             ended = {trial: shown.record for trial, shown in self._shown.items() if shown.whole and self._owns(trial)}
             _mlflow_bundle.send(self.client, self.parent, self.folder, ended)
-        self._fill.close()
 
     def _set_right(self) -> None:
         """What a server that hung did late: runs made twice are deleted, runs that it set going again are ended."""
@@ -157,7 +177,8 @@ class Mirror:
 
     def _owns(self, trial: str) -> bool:
         """Whether the trial is this driver's: of a study in a shared database others write theirs."""
-        return not self.facts.get("file", {}).get("storage") or (self.folder / trial / "trial.json").exists()
+        own = (self.folder / trial / "trial.json").exists() and not (self.folder / trial / MARK).exists()
+        return own or not self.facts.get("file", {}).get("storage")
 
     def _parent(self, study: str) -> str:
         """The run of this start of the study: a study that was deleted and begun anew has another."""
@@ -215,16 +236,31 @@ def sync(study: str, tracking: str | None = None) -> int:
 
     Raises:
         RequestError: no records of that name, a sweep is at work on it (it sends them itself), or MLflow does not answer.
+        TrialFailed: all was sent, but a network could not be made a model now.
     """
     folder = places.study_folder(study)
     if not (folder / STUDY).exists():
         raise RequestError(f"no study {study!r} in {places.runs()}")
     store = tracking or uri()
     with alone(folder):
-        known = record.read_study(folder)
+        # What another driver sent is not sent over.
+        known = [one for one in record.read_study(folder) if not (one.folder / MARK).exists()]
         with answering(store):
             mirror = Mirror(study, folder, store, live=False)
-            for one in known:
-                mirror.send(one)
+            later = [one for one in known if mirror.send(one)]
             mirror.close(mirror.facts["state"])
+            wrong = [why for one in later if (why := _completed(mirror, one))]
+    if wrong:
+        raise TrialFailed(
+            f"MLflow has all of study {study!r} but {len(wrong)} of its networks ({wrong[0]}): the same command tries again"
+        )
     return len(known)
+
+
+def _completed(mirror: Mirror, known: Record) -> str:
+    """Why a trial's model cannot be made now, or ""."""
+    try:
+        mirror.complete(known)
+    except Failed as error:
+        return str(error)
+    return ""

@@ -10,6 +10,7 @@ rarely, until it is back; then everything is compared anew, for a call that fail
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -41,7 +42,12 @@ class Window(Protocol):
 class Mirror(Protocol):
     """A copy of a study's records somewhere: `bench.tracking.Mirror`, `bench.elsewhere.Copy`."""
 
-    def send(self, known: Record) -> None: ...
+    def send(self, known: Record) -> bool:
+        """Copy what is new; whether there is more to come, which can wait."""
+
+    def complete(self, known: Record) -> None:
+        """Copy what could wait: it may take many seconds."""
+
     def close(self, state: str) -> None: ...
 
 
@@ -58,6 +64,8 @@ class Courier:
         self._says = trouble
         self._mirror: Mirror | None = None
         self._waiting: dict[Path, None] = {}  # folders to look at, the oldest first
+        self._later: dict[Path, None] = {}  # those of which more is to come when nothing waits
+        self._tries: Counter[Path] = Counter()  # at that
         self._state = ""  # of the study, once it has ended
         self._deadline = math.inf
         self._reserve = 0.0  # seconds before the deadline in which the copy is closed, whatever waits
@@ -98,13 +106,15 @@ class Courier:
             try:
                 if self._mirror is None:
                     self._mirror = self._make()
-                if folder := self._next():
-                    if (folder / "trial.json").exists():  # what another driver has taken over is deleted
-                        self._mirror.send(record.read(folder))
-                else:
+                folder, late = self._next()
+                if folder is None:
                     self._mirror.close(self._state)
-                    self._whole = not self._waiting
+                    whole = not self._waiting
+                    self._whole = self._rest(self._mirror) and whole
+                    self._mirror = None  # and the processes behind it
                     return
+                if (folder / "trial.json").exists():  # what another driver has taken over is deleted
+                    self._look(self._mirror, folder, late)
                 self._failures = 0
             except Exception as error:  # whatever it is, the sweep must not end of it; `close` reports it
                 self._mirror = None  # what it knew of the store may be wrong now
@@ -112,16 +122,38 @@ class Courier:
                 self._failures += 1
                 self._pause(folder)
 
-    def _next(self) -> Path | None:
-        """Wait for a folder to look at; None: the study has ended, and the copy is to be closed."""
+    def _look(self, mirror: Mirror, folder: Path, late: bool) -> None:
+        if late:
+            self._tries[folder] += 1
+            mirror.complete(record.read(folder))
+        elif mirror.send(record.read(folder)) and self._tries[folder] < TRIES:
+            self._later[folder] = None
+
+    def _next(self) -> tuple[Path | None, bool]:
+        """Wait for a folder to look at, and whether it is to be completed: that comes when no other waits.
+
+        None: the study has ended, and the copy is to be closed.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._state)
+            self._changed.wait_for(lambda: self._waiting or self._later or self._state)
             hurry = time.monotonic() > self._deadline - self._reserve
-            if not self._waiting or (self._state and (hurry or self._failures >= TRIES)):
-                return None
-            folder = next(iter(self._waiting))
-            del self._waiting[folder]  # now: what changes while it is sent is sent again
-            return folder
+            if self._state and (not self._waiting or hurry or self._failures >= TRIES):
+                return None, False
+            queue = self._waiting or self._later
+            folder = next(iter(queue))
+            del queue[folder]  # now: what changes while it is sent is sent again
+            return folder, queue is self._later
+
+    def _rest(self, mirror: Mirror) -> bool:
+        """Of a study that has finished, after all else, what could wait, in the time that is left; whether that was all."""
+        if self._state != "finished":
+            return True
+        self._trouble = self._trouble or f"{len(self._later)} networks are still to be sent as models"
+        for folder in list(self._later):
+            if time.monotonic() < self._deadline:
+                self._look(mirror, folder, True)
+                del self._later[folder]
+        return not self._later and all(tries < TRIES for tries in self._tries.values())
 
     def _pause(self, folder: Path | None) -> None:
         """Wait before the next try. The folder that failed goes to the end: MLflow may refuse that one alone."""

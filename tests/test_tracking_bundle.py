@@ -1,8 +1,10 @@
 """All records of a study in one file of its parent run: what comes back from it, and what does not."""
 
+import os
 import shutil
 import zipfile
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from made_up_tracking import _done, begun, done, runs, sweep, template  # noqa: F401 (fixtures)
@@ -78,7 +80,7 @@ class Stand:
         return [self]
 
     def download_artifacts(self, run, path, to):
-        return shutil.copy(self.path, to)
+        return shutil.copy(self.path, Path(to) / "records.zip")
 
 
 @pytest.mark.parametrize("name", ["../x/record.json", "/x/record.json"])
@@ -88,6 +90,44 @@ def test_a_bundle_that_leads_out_of_its_folder_is_refused(tmp_path, name):
     (tmp_path / "to").mkdir()
     with pytest.raises(RequestError, match="leads out of it"):
         _mlflow_bundle.fetch(Stand(tmp_path / "records.zip"), "run", tmp_path / "to", {"x": ""})
+
+
+def test_a_bundle_that_was_cut_short_is_passed_over(done, tmp_path, singly, monkeypatch):
+    of, _ = parent()
+    whole = type(of).download_artifacts
+
+    def cut(self, run, path, to):
+        file = whole(self, run, path, to)
+        if path == "records.zip":
+            Path(file).write_bytes(Path(file).read_bytes()[:-30])
+        return file
+
+    monkeypatch.setattr(type(of), "download_artifacts", cut)
+    assert same(tracking.records_from_mlflow("study", None, tmp_path / "back"), done) and len(singly) == len(done)
+
+
+def test_a_member_that_is_damaged_leaves_its_trial_to_the_run(done, tmp_path):
+    of, run = parent()
+    file = Path(of.download_artifacts(run, "records.zip", str(tmp_path)))
+    content = bytearray(file.read_bytes())
+    with zipfile.ZipFile(file) as archive:
+        first = archive.infolist()[0]
+    content[first.header_offset + 40 + len(first.filename)] ^= 255
+    file.write_bytes(content)
+    (tmp_path / "to").mkdir()
+    found = _mlflow_bundle.fetch(Stand(file), run, tmp_path / "to", wanted(of))
+    assert {known.folder.name for known in done} - found == {first.filename.partition("/")[0]}
+
+
+def test_files_of_before_1980_are_sent_too(begun):
+    from bench.plain import Trial
+
+    ended = record.start(Trial(study="study"), begun)
+    record.finish(ended, "failed", "of a made-up reason")
+    os.utime(ended / "trial.json", (-120_000_000, -120_000_000))
+    tracking.sync("study")
+    of, run = parent()
+    assert "records.zip" in {file.path for file in of.list_artifacts(run)}
 
 
 def test_the_bundle_is_sent_once(runs, monkeypatch):

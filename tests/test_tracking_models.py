@@ -12,6 +12,8 @@ from made_up_tracking import TRIAL, _trained, begun, contents, rows, runs, sweep
 
 from bench import _mlflow_model, _mlflow_network, record, tracking, trial_network
 from bench._mlflow_export import Embedding, save
+from bench._mlflow_store import Failed
+from bench.errors import TrialFailed
 from bench.networks.trials import said
 from bench.plain import Progress, Result, Trial
 
@@ -126,10 +128,11 @@ def test_a_study_that_is_being_stopped_leaves_the_model_for_sync(trained, here):
     facts = json.loads((trained / "study.json").read_text())
     (trained / "study.json").write_text(json.dumps(facts | {"state": "stopped"}))
     mirror = tracking.Mirror("study", trained, tracking.uri())
-    for known in record.read_study(trained):
-        mirror.send(known)
+    (known,) = record.read_study(trained)
+    assert mirror.send(known)
+    mirror.complete(known)
     _, _, child, models = shown()
-    assert child.info.status == "FINISHED" and "facebench.model" not in child.data.tags and not here
+    assert child.info.status == "FINISHED" and "facebench.model" not in child.data.tags and not here and not models
     tracking.sync("study")
     _, _, child, models = shown()
     assert [str(model.status) for model in models] == ["READY"]
@@ -142,6 +145,24 @@ def test_a_network_that_cannot_be_exported_costs_its_model_alone(trained, monkey
         of, _, child, models = shown()
         assert child.data.tags["facebench.model"] == "none: ValueError: a loop over data" and not models
         assert "checkpoint-1.pt" in {file.path for file in of.list_artifacts(child.info.run_id)}
+
+
+def test_a_model_that_cannot_be_made_now_is_made_by_the_next_sync_and_all_else_is_sent(trained, here, monkeypatch):
+    def full(*_):
+        raise Failed("OSError: no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_mlflow_model.Exporter, "make", full)
+        with pytest.raises(
+            TrialFailed, match=r"^MLflow has all of study 'study' but 1 of its networks \(OSError: no space"
+        ):
+            tracking.sync("study")
+    of, parent, child, _ = shown()
+    assert child.data.tags["facebench.whole"] == "true" and "facebench.model" not in child.data.tags
+    assert "records.zip" in {file.path for file in of.list_artifacts(parent.info.run_id)}
+    tracking.sync("study")
+    _, _, _, models = shown()
+    assert [str(model.status) for model in models] == ["READY"]
 
 
 @pytest.mark.slow
@@ -157,9 +178,10 @@ def test_models_are_made_where_mlflow_is_written_by_another_process_too(trained)
     mirror = tracking.Apart("study", trained, tracking.uri(), tracking.as_it_is)
     try:
         mirror.open(alone=True)
-        for known in record.read_study(trained):
-            mirror.send(known)
+        (known,) = record.read_study(trained)
+        assert mirror.send(known)
         mirror.close("finished")
+        mirror.complete(known)
     finally:
         mirror.stop()
     _, _, _, (model,) = shown()
