@@ -9,7 +9,7 @@ from PIL import Image
 import reports
 from reports import _plots, _write
 
-SECTIONS = ["hyperparameters", "failures"]
+SECTIONS = ["effort", "failures"]
 
 
 def test_every_figure_of_the_page_is_a_file_that_stands_alone(copy):
@@ -42,7 +42,7 @@ def test_those_of_an_older_report_go_and_a_report_that_fails_leaves_them(copy, m
     assert [path.name for path in folder.iterdir()] == ["old.svg"] and not folder.with_name("figures.part").exists()
     monkeypatch.undo()
     reports.write(copy, sections=SECTIONS, figures=True)
-    assert not (folder / "old.svg").exists() and list(folder.glob("hyper*.svg"))
+    assert not (folder / "old.svg").exists() and (folder / "effort.svg").exists()
 
 
 def test_they_are_not_watched(copy, facebench, monkeypatch):
