@@ -66,15 +66,15 @@ def _of_torch(given: str, folder: Path, model: Any, said: Mapping[str, Any], ask
     import mlflow.pytorch
 
     from bench import device
-    from bench.networks.torch_file import caller
+    from bench.networks.torch_file import caller, place
 
-    where = device.choose("float32").device
     try:
-        network = mlflow.pytorch.load_model(str(folder), map_location=where)
+        network = mlflow.pytorch.load_model(str(folder), map_location=device.choose("float32").device)
     except Exception as error:  # whatever its code raises
         raise RequestError(f"{given} cannot be opened: {cause(error)}") from error
     with suppress(NotImplementedError):  # a torch.export program cannot be switched, and is as it was exported
         network.eval()
+    where = place([*network.parameters(), *network.buffers()])  # MLflow loads such a program to where it was exported
     tensor = _tensor(model)
     shape = shapes.read(given, tensor.shape if tensor else (None,) * 4)
     kind = str(tensor.type) if tensor else "float32"

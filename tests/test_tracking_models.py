@@ -10,7 +10,7 @@ import pytest
 import torch
 from made_up_tracking import TRIAL, _trained, begun, contents, rows, runs, sweep, template, trained  # noqa: F401 (fixtures)
 
-from bench import _mlflow_model, _mlflow_network, record, tracking, trial_network
+from bench import _mlflow_model, _mlflow_network, device, record, tracking, trial_network
 from bench._mlflow_export import Embedding, save
 from bench.networks.trials import said
 from bench.plain import Progress, Result, Trial
@@ -86,6 +86,15 @@ def test_evaluate_knows_of_the_model_what_it_wants_of_images(trained, here):
     _, _, _, (model,) = shown()
     found = _mlflow_network.opened(f"models:/{model.model_id}", {}).inputs
     assert found == replace(said(TRIAL), mean=(0.0,), std=(1.0,), origin=found.origin)  # normalised inside
+
+
+def test_a_model_gets_its_images_where_its_weights_lie(trained, here, monkeypatch):
+    tracking.sync("study")
+    _, _, _, (model,) = shown()
+    elsewhere = device.Device(torch.device("meta"), bf16=False)  # as an accelerator is: MLflow moves no program there
+    monkeypatch.setattr(device, "choose", lambda precision: elsewhere)
+    network = _mlflow_network.opened(f"models:/{model.model_id}", {})
+    assert network.facts["device"] == "cpu" and network.embed(np.zeros((2, 32, 32, 1), np.uint8)).any()
 
 
 def test_weights_are_stored_once(trained, here):
