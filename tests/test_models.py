@@ -66,6 +66,16 @@ def test_a_model_says_what_it_wants_and_options_go_before_it(tmp_path):
     assert origin.items() <= inputs.origin.items()
 
 
+def test_a_network_of_one_channel_is_of_grey_images_whether_it_says_so_or_not(tmp_path):
+    path, said = made.onnx_file(tmp_path / "net.onnx", shape=("n", 1, 8, 8), channels=1), {"mean": 127.5, "std": 128}
+    network = any_network.opened(str(path), said)
+    assert network.inputs.colour == "grey" and network.inputs.origin["colour"] == "model"
+    grey = IMAGES[..., :1]
+    np.testing.assert_allclose(network.embed(grey), made.expected(grey, made.Patches(1)), rtol=1e-4, atol=1e-4)
+    with pytest.raises(RequestError, match="takes colour grey and nothing else, --input says rgb"):
+        any_network.opened(str(path), {**said, "colour": "rgb"})
+
+
 def test_a_model_that_takes_bytes_normalises_them_itself(tmp_path):
     path = made.onnx_file(tmp_path / "net.onnx", kind="UINT8", scale=1 / 128)
     np.testing.assert_allclose(
