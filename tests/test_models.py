@@ -11,6 +11,7 @@ from made_up_networks import IMAGES
 
 from bench import any_network
 from bench.errors import RequestError
+from bench.networks import onnx_file
 from bench.networks.inputs import settled
 from bench.networks.network import Network
 
@@ -205,3 +206,37 @@ def test_weights_that_lie_beside_the_file_are_told_too(tmp_path):
     assert network.facts["weights_sha256"] == {
         "ext.bin": hashlib.sha256((tmp_path / "ext.bin").read_bytes()).hexdigest()
     }
+
+
+@pytest.mark.parametrize("place", ["../secret", "{absolute}", "link", "folder", "gone"])
+def test_weights_are_read_below_the_models_folder_alone(tmp_path, place):
+    """A location is followed where the tensor says that it lies apart, to a file beside the model and nowhere else."""
+    import onnx
+
+    folder, secret = tmp_path / "model", tmp_path / "secret"
+    (folder / "folder").mkdir(parents=True)
+    secret.write_text("nobody's business")
+    (folder / "link").symlink_to(secret)
+    path = made.onnx_file(folder / "net.onnx")
+    model = onnx.load(str(path))
+    unused = model.graph.initializer.add(name="unused", data_type=onnx.TensorProto.FLOAT, dims=[1], raw_data=bytes(4))
+    unused.external_data.add(key="location", value=place.format(absolute=secret))
+    onnx.save(model, str(path))
+    assert "weights_sha256" not in any_network.opened(str(path), made.SAID).facts
+    unused.data_location = onnx.TensorProto.EXTERNAL
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(
+        RequestError, match="net.onnx keeps weights in .*: expected a file below the model's own folder"
+    ):
+        onnx_file._weights(path)  # onnxruntime, asked first, has a word of its own for it
+
+
+def test_a_model_and_its_weights_may_be_links_into_a_folder_of_downloads(tmp_path):
+    import onnx
+
+    model = onnx.load(str(made.onnx_file(tmp_path / "net.onnx")))
+    onnx.save(model, str(tmp_path / "ext.onnx"), save_as_external_data=True, location="ext.bin", size_threshold=0)
+    (tmp_path / "shown").mkdir()
+    for name in ("ext.onnx", "ext.bin"):
+        (tmp_path / "shown" / name).symlink_to(tmp_path / name)
+    assert "ext.bin" in any_network.opened(str(tmp_path / "shown" / "ext.onnx"), made.SAID).facts["weights_sha256"]

@@ -82,11 +82,21 @@ def _output(name: str, there: list[str], asked: str | None) -> str:
 
 
 def _weights(path: Path) -> list[Path]:
-    """The files beside the model that hold its weights, where it does not hold them itself."""
+    """The files beside the model that hold its weights, where it does not hold them itself.
+
+    Raises:
+        RequestError: it names one that does not lie below its own folder.
+    """
     try:
         import onnx
     except ModuleNotFoundError:
         return []
     tensors = onnx.load(str(path), load_external_data=False).graph.initializer
-    places = {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
+    apart = [tensor for tensor in tensors if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    places = {entry.value for tensor in apart for entry in tensor.external_data if entry.key == "location"}
+    folders = path.parent.resolve(), path.resolve().parent  # a download may be a link into a folder of files
+    for place in sorted(places):
+        file = (path.parent / place).resolve()
+        if not file.is_file() or not any(map(file.is_relative_to, folders)):
+            raise RequestError(f"{path} keeps weights in {place}: expected a file below the model's own folder")
     return [path.parent / place for place in sorted(places)]
