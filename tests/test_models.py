@@ -92,6 +92,10 @@ def test_a_model_that_takes_bytes_normalises_them_itself(tmp_path):
         ({}, "does not say its size and mean and std: give --input size=112 --input mean=127.5 --input"),
         ({**made.SAID, "colours": "rgb"}, "--input has no 'colours' for net; it has: size, mean"),
         ({**made.SAID, "size": "big"}, "--input size is a number of pixels, or height x width like 112x96, got 'big'"),
+        ({**made.SAID, "size": float("inf")}, "--input size is a number of pixels, .*, got inf"),
+        ({**made.SAID, "size": [8, float("inf")]}, "--input size is a number of pixels, .*, got .8, inf."),
+        ({**made.SAID, "crop": float("inf")}, "--input crop is a whole number of pixels, got inf"),
+        ({**made.SAID, "mean": 10**400}, "--input mean is a number, or three"),
         ({**made.SAID, "std": 0}, "--input std is a number above 0"),
         ({**made.SAID, "mean": [1, 2]}, "--input mean of net is one number or 3 .rgb., got 2"),
         ({**made.SAID, "mean": "nan"}, "--input mean is a number, or three"),
@@ -174,6 +178,7 @@ def test_no_such_network(tmp_path, name, says):
         ({"shape": ("n", 192)}, {}, "takes an input of shape .n, 192.: expected .batch, channels, height, width."),
         ({"shape": ("n", 4, 8, 6)}, {}, "expected images of 1 or 3 channels"),
         ({"metadata": {"mean": "x"}}, {}, "--input mean is a number"),
+        ({"metadata": {"crop": float("inf")}}, {}, "--input crop is a whole number of pixels"),
     ],
 )
 def test_an_onnx_file_that_is_asked_something_else(tmp_path, options, asked, says):
@@ -181,6 +186,25 @@ def test_an_onnx_file_that_is_asked_something_else(tmp_path, options, asked, say
     said = {} if "metadata" in options else {"mean": 127.5, "std": 128}
     with pytest.raises(RequestError, match=says):
         any_network.opened(str(path), said | asked)
+
+
+@pytest.mark.parametrize(
+    ("said", "threads"), [("4", 4), ("4,2", 4), (" 3 , 1", 3), ("", 0), ("many", 0), (",2", 0), (None, 0)]
+)
+def test_onnxruntime_takes_as_many_threads_as_openmp(tmp_path, monkeypatch, said, threads):
+    import onnxruntime
+
+    monkeypatch.delenv("OMP_NUM_THREADS") if said is None else monkeypatch.setenv("OMP_NUM_THREADS", said)
+    given, session = [], onnxruntime.InferenceSession
+
+    def make(path, options, **more):
+        given.append(options.intra_op_num_threads)
+        options.intra_op_num_threads = 1  # this machine is shared
+        return session(path, options, **more)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", make)
+    any_network.opened(str(made.onnx_file(tmp_path / "net.onnx")), made.SAID)
+    assert given == [threads]
 
 
 def test_the_output_that_is_asked_for_is_taken(tmp_path):

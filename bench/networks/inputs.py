@@ -150,7 +150,7 @@ def adapted(found: Inputs, asked: Mapping[str, Any]) -> Inputs:
 def _read(key: str, value: Any) -> Any:
     try:
         return _READERS[key](value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last: of infinity as a whole number
         raise RequestError(f"--input {key} is {_MEANT[key]}, got {value!r}") from None
 
 

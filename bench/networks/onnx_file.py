@@ -63,7 +63,7 @@ def opened(path: Path, asked: Mapping[str, Any], beside: Mapping[str, Any] | Non
 
 def _session(runtime: Any, path: Path) -> Any:
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)  # onnxruntime does not read it; 0: all
+    options.intra_op_num_threads = _threads()
     options.log_severity_level = 3  # errors alone
     there = runtime.get_available_providers()
     providers = [one for one in ("CUDAExecutionProvider", "CPUExecutionProvider") if one in there]
@@ -71,6 +71,12 @@ def _session(runtime: Any, path: Path) -> Any:
         return runtime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime has errors of its own for everything
         raise RequestError(f"{path} cannot be opened as an ONNX model: {cause(error)}") from error
+
+
+def _threads() -> int:
+    """Of `$OMP_NUM_THREADS`, which onnxruntime does not read and OpenMP takes as `4,2` (of each level) too; 0: all."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() else 0
 
 
 def _output(name: str, there: list[str], asked: str | None) -> str:
