@@ -25,6 +25,11 @@ def opened(given: str, asked: Mapping[str, Any]) -> Network:
     Raises:
         RequestError: MLflow does not answer or has no such model, or the model is of neither flavour.
     """
+    file = uri().partition("?")[0].removeprefix("sqlite:///")
+    if uri().startswith("sqlite:///") and not Path(file).exists():  # MLflow would make one
+        raise RequestError(
+            f"there is no MLflow store at {file} to look {given} up in: set $MLFLOW_TRACKING_URI to yours"
+        )
     prepare()
     import mlflow
 
