@@ -176,11 +176,15 @@ def test_models_are_made_where_mlflow_is_written_by_another_process_too(trained)
 
 
 def test_the_process_is_ended_when_there_is_no_time(trained):
-    asked = {"folder": "", "to": "", "run": "", "model": "", "place": ""}
-    exporter = _mlflow_model.Exporter()
+    def hurried() -> bool:
+        processes.append(exporter._process)
+        return True
+
+    processes, exporter = [], _mlflow_model.Exporter()
     with pytest.raises(_mlflow_model.Hurried):
-        exporter.make(asked, lambda: True)
-    assert exporter._process is None
+        exporter.make({"folder": "", "to": "", "run": "", "model": "", "place": ""}, hurried)
+    (process,) = processes
+    assert process.poll() is not None
 
 
 def test_a_run_has_its_datasets_and_the_study_each_training_set_once(trained, here):
