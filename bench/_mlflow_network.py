@@ -25,6 +25,11 @@ def opened(given: str, asked: Mapping[str, Any]) -> Network:
     Raises:
         RequestError: MLflow does not answer or has no such model, or the model is of neither flavour.
     """
+    file = uri().partition("?")[0].removeprefix("sqlite:///")
+    if uri().startswith("sqlite:///") and not Path(file).exists():  # MLflow would make one
+        raise RequestError(
+            f"there is no MLflow store at {file} to look {given} up in: set $MLFLOW_TRACKING_URI to yours"
+        )
     prepare()
     import mlflow
 
@@ -66,15 +71,15 @@ def _of_torch(given: str, folder: Path, model: Any, said: Mapping[str, Any], ask
     import mlflow.pytorch
 
     from bench import device
-    from bench.networks.torch_file import caller
+    from bench.networks.torch_file import caller, place
 
-    where = device.choose("float32").device
     try:
-        network = mlflow.pytorch.load_model(str(folder), map_location=where)
+        network = mlflow.pytorch.load_model(str(folder), map_location=device.choose("float32").device)
     except Exception as error:  # whatever its code raises
         raise RequestError(f"{given} cannot be opened: {cause(error)}") from error
     with suppress(NotImplementedError):  # a torch.export program cannot be switched, and is as it was exported
         network.eval()
+    where = place([*network.parameters(), *network.buffers()])  # MLflow loads such a program to where it was exported
     tensor = _tensor(model)
     shape = shapes.read(given, tensor.shape if tensor else (None,) * 4)
     kind = str(tensor.type) if tensor else "float32"

@@ -53,6 +53,7 @@ def onnx_file(
     path: Path,
     *,
     shape: tuple = ("batch", 3, SIZE, SIZE),
+    channels: int = 3,
     layout: str = "nchw",
     metadata: dict | None = None,
     outputs: int = 1,
@@ -62,7 +63,7 @@ def onnx_file(
     """`Patches` as ONNX nodes, by hand: transpose (of NHWC), flatten, matrix product."""
     from onnx import TensorProto, checker, helper, numpy_helper, save
 
-    weight = scale * Patches(3).layer.weight.detach().numpy().T
+    weight = scale * Patches(channels).layer.weight.detach().numpy().T
     nodes, last = [], "images"
     if kind != "FLOAT":
         nodes.append(helper.make_node("Cast", [last], ["cast"], to=TensorProto.FLOAT))

@@ -11,6 +11,7 @@ from made_up_networks import IMAGES
 
 from bench import any_network
 from bench.errors import RequestError
+from bench.networks import onnx_file
 from bench.networks.inputs import settled
 from bench.networks.network import Network
 
@@ -66,6 +67,16 @@ def test_a_model_says_what_it_wants_and_options_go_before_it(tmp_path):
     assert origin.items() <= inputs.origin.items()
 
 
+def test_a_network_of_one_channel_is_of_grey_images_whether_it_says_so_or_not(tmp_path):
+    path, said = made.onnx_file(tmp_path / "net.onnx", shape=("n", 1, 8, 8), channels=1), {"mean": 127.5, "std": 128}
+    network = any_network.opened(str(path), said)
+    assert network.inputs.colour == "grey" and network.inputs.origin["colour"] == "model"
+    grey = IMAGES[..., :1]
+    np.testing.assert_allclose(network.embed(grey), made.expected(grey, made.Patches(1)), rtol=1e-4, atol=1e-4)
+    with pytest.raises(RequestError, match="takes colour grey and nothing else, --input says rgb"):
+        any_network.opened(str(path), {**said, "colour": "rgb"})
+
+
 def test_a_model_that_takes_bytes_normalises_them_itself(tmp_path):
     path = made.onnx_file(tmp_path / "net.onnx", kind="UINT8", scale=1 / 128)
     np.testing.assert_allclose(
@@ -81,6 +92,10 @@ def test_a_model_that_takes_bytes_normalises_them_itself(tmp_path):
         ({}, "does not say its size and mean and std: give --input size=112 --input mean=127.5 --input"),
         ({**made.SAID, "colours": "rgb"}, "--input has no 'colours' for net; it has: size, mean"),
         ({**made.SAID, "size": "big"}, "--input size is a number of pixels, or height x width like 112x96, got 'big'"),
+        ({**made.SAID, "size": float("inf")}, "--input size is a number of pixels, .*, got inf"),
+        ({**made.SAID, "size": [8, float("inf")]}, "--input size is a number of pixels, .*, got .8, inf."),
+        ({**made.SAID, "crop": float("inf")}, "--input crop is a whole number of pixels, got inf"),
+        ({**made.SAID, "mean": 10**400}, "--input mean is a number, or three"),
         ({**made.SAID, "std": 0}, "--input std is a number above 0"),
         ({**made.SAID, "mean": [1, 2]}, "--input mean of net is one number or 3 .rgb., got 2"),
         ({**made.SAID, "mean": "nan"}, "--input mean is a number, or three"),
@@ -163,6 +178,7 @@ def test_no_such_network(tmp_path, name, says):
         ({"shape": ("n", 192)}, {}, "takes an input of shape .n, 192.: expected .batch, channels, height, width."),
         ({"shape": ("n", 4, 8, 6)}, {}, "expected images of 1 or 3 channels"),
         ({"metadata": {"mean": "x"}}, {}, "--input mean is a number"),
+        ({"metadata": {"crop": float("inf")}}, {}, "--input crop is a whole number of pixels"),
     ],
 )
 def test_an_onnx_file_that_is_asked_something_else(tmp_path, options, asked, says):
@@ -170,6 +186,25 @@ def test_an_onnx_file_that_is_asked_something_else(tmp_path, options, asked, say
     said = {} if "metadata" in options else {"mean": 127.5, "std": 128}
     with pytest.raises(RequestError, match=says):
         any_network.opened(str(path), said | asked)
+
+
+@pytest.mark.parametrize(
+    ("said", "threads"), [("4", 4), ("4,2", 4), (" 3 , 1", 3), ("", 0), ("many", 0), (",2", 0), (None, 0)]
+)
+def test_onnxruntime_takes_as_many_threads_as_openmp(tmp_path, monkeypatch, said, threads):
+    import onnxruntime
+
+    monkeypatch.delenv("OMP_NUM_THREADS") if said is None else monkeypatch.setenv("OMP_NUM_THREADS", said)
+    given, session = [], onnxruntime.InferenceSession
+
+    def make(path, options, **more):
+        given.append(options.intra_op_num_threads)
+        options.intra_op_num_threads = 1  # this machine is shared
+        return session(path, options, **more)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", make)
+    any_network.opened(str(made.onnx_file(tmp_path / "net.onnx")), made.SAID)
+    assert given == [threads]
 
 
 def test_the_output_that_is_asked_for_is_taken(tmp_path):
@@ -195,3 +230,37 @@ def test_weights_that_lie_beside_the_file_are_told_too(tmp_path):
     assert network.facts["weights_sha256"] == {
         "ext.bin": hashlib.sha256((tmp_path / "ext.bin").read_bytes()).hexdigest()
     }
+
+
+@pytest.mark.parametrize("place", ["../secret", "{absolute}", "link", "folder", "gone"])
+def test_weights_are_read_below_the_models_folder_alone(tmp_path, place):
+    """A location is followed where the tensor says that it lies apart, to a file beside the model and nowhere else."""
+    import onnx
+
+    folder, secret = tmp_path / "model", tmp_path / "secret"
+    (folder / "folder").mkdir(parents=True)
+    secret.write_text("nobody's business")
+    (folder / "link").symlink_to(secret)
+    path = made.onnx_file(folder / "net.onnx")
+    model = onnx.load(str(path))
+    unused = model.graph.initializer.add(name="unused", data_type=onnx.TensorProto.FLOAT, dims=[1], raw_data=bytes(4))
+    unused.external_data.add(key="location", value=place.format(absolute=secret))
+    onnx.save(model, str(path))
+    assert "weights_sha256" not in any_network.opened(str(path), made.SAID).facts
+    unused.data_location = onnx.TensorProto.EXTERNAL
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(
+        RequestError, match="net.onnx keeps weights in .*: expected a file below the model's own folder"
+    ):
+        onnx_file._weights(path)  # onnxruntime, asked first, has a word of its own for it
+
+
+def test_a_model_and_its_weights_may_be_links_into_a_folder_of_downloads(tmp_path):
+    import onnx
+
+    model = onnx.load(str(made.onnx_file(tmp_path / "net.onnx")))
+    onnx.save(model, str(tmp_path / "ext.onnx"), save_as_external_data=True, location="ext.bin", size_threshold=0)
+    (tmp_path / "shown").mkdir()
+    for name in ("ext.onnx", "ext.bin"):
+        (tmp_path / "shown" / name).symlink_to(tmp_path / name)
+    assert "ext.bin" in any_network.opened(str(tmp_path / "shown" / "ext.onnx"), made.SAID).facts["weights_sha256"]

@@ -174,6 +174,14 @@ def test_models_of_mlflow(facebench, tmp_path, monkeypatch):
         assert code == 2 and said.startswith("facebench: MLflow at ") and f"gives no model {given}" in said
 
 
+@pytest.mark.parametrize("given", ["models:/mine/1", "runs:/abc/net"])
+def test_no_store_is_made_where_a_model_is_looked_up(facebench, given):
+    code, _, err = facebench("evaluate", "--model", given, *HELDOUT)
+    assert code == 2 and err.count("\n") == 1
+    assert f"there is no MLflow store at {places.runs() / 'mlflow.db'} to look {given} up in" in err
+    assert not places.runs().exists()
+
+
 @needs_data
 @pytest.mark.slow
 def test_an_untrained_network_on_real_faces(facebench):

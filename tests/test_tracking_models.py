@@ -10,7 +10,7 @@ import pytest
 import torch
 from made_up_tracking import TRIAL, _trained, begun, contents, rows, runs, sweep, template, trained  # noqa: F401 (fixtures)
 
-from bench import _mlflow_model, _mlflow_network, record, tracking, trial_network
+from bench import _mlflow_model, _mlflow_network, device, record, tracking, trial_network
 from bench._mlflow_export import Embedding, save
 from bench._mlflow_store import Failed
 from bench.errors import TrialFailed
@@ -88,6 +88,15 @@ def test_evaluate_knows_of_the_model_what_it_wants_of_images(trained, here):
     _, _, _, (model,) = shown()
     found = _mlflow_network.opened(f"models:/{model.model_id}", {}).inputs
     assert found == replace(said(TRIAL), mean=(0.0,), std=(1.0,), origin=found.origin)  # normalised inside
+
+
+def test_a_model_gets_its_images_where_its_weights_lie(trained, here, monkeypatch):
+    tracking.sync("study")
+    _, _, _, (model,) = shown()
+    elsewhere = device.Device(torch.device("meta"), bf16=False)  # as an accelerator is: MLflow moves no program there
+    monkeypatch.setattr(device, "choose", lambda precision: elsewhere)
+    network = _mlflow_network.opened(f"models:/{model.model_id}", {})
+    assert network.facts["device"] == "cpu" and network.embed(np.zeros((2, 32, 32, 1), np.uint8)).any()
 
 
 def test_weights_are_stored_once(trained, here):
@@ -189,11 +198,15 @@ def test_models_are_made_where_mlflow_is_written_by_another_process_too(trained)
 
 
 def test_the_process_is_ended_when_there_is_no_time(trained):
-    asked = {"folder": "", "to": "", "run": "", "model": "", "place": ""}
-    exporter = _mlflow_model.Exporter()
+    def hurried() -> bool:
+        processes.append(exporter._process)
+        return True
+
+    processes, exporter = [], _mlflow_model.Exporter()
     with pytest.raises(_mlflow_model.Hurried):
-        exporter.make(asked, lambda: True)
-    assert exporter._process is None
+        exporter.make({"folder": "", "to": "", "run": "", "model": "", "place": ""}, hurried)
+    (process,) = processes
+    assert process.poll() is not None
 
 
 def test_a_run_has_its_datasets_and_the_study_each_training_set_once(trained, here):

@@ -103,14 +103,13 @@ def settled(
     known = (*NEEDED, *USUAL)
     if unknown := sorted(set(asked) - set(known)):
         raise RequestError(f"--input has no {unknown[0]!r} for {name}; it has: {', '.join(known)}")
-    sources = {"option": asked, "model": {**(said or {}), **(fixed or {})}, "assumed": USUAL}
-    if channels == 1:
-        fixed = {**(fixed or {}), "colour": "grey"}
+    fixed = {**(fixed or {}), **({"colour": "grey"} if channels == 1 else {})}
+    sources = {"option": asked, "model": {**(said or {}), **fixed}, "assumed": USUAL}
     values, origin = {}, {}
     for source, given in reversed(sources.items()):
         for key in set(given) & set(known):
             values[key], origin[key] = _read(key, given[key]), source
-    for key, value in (fixed or {}).items():
+    for key, value in fixed.items():
         if values[key] != _read(key, value):
             raise RequestError(
                 f"{name} takes {key} {_shown(value)} and nothing else, --input says {_shown(asked[key])}"
@@ -151,7 +150,7 @@ def adapted(found: Inputs, asked: Mapping[str, Any]) -> Inputs:
 def _read(key: str, value: Any) -> Any:
     try:
         return _READERS[key](value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last: of infinity as a whole number
         raise RequestError(f"--input {key} is {_MEANT[key]}, got {value!r}") from None
 
 

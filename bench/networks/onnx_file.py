@@ -63,7 +63,7 @@ def opened(path: Path, asked: Mapping[str, Any], beside: Mapping[str, Any] | Non
 
 def _session(runtime: Any, path: Path) -> Any:
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)  # onnxruntime does not read it; 0: all
+    options.intra_op_num_threads = _threads()
     options.log_severity_level = 3  # errors alone
     there = runtime.get_available_providers()
     providers = [one for one in ("CUDAExecutionProvider", "CPUExecutionProvider") if one in there]
@@ -71,6 +71,12 @@ def _session(runtime: Any, path: Path) -> Any:
         return runtime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime has errors of its own for everything
         raise RequestError(f"{path} cannot be opened as an ONNX model: {cause(error)}") from error
+
+
+def _threads() -> int:
+    """Of `$OMP_NUM_THREADS`, which onnxruntime does not read and OpenMP takes as `4,2` (of each level) too; 0: all."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() else 0
 
 
 def _output(name: str, there: list[str], asked: str | None) -> str:
@@ -82,11 +88,21 @@ def _output(name: str, there: list[str], asked: str | None) -> str:
 
 
 def _weights(path: Path) -> list[Path]:
-    """The files beside the model that hold its weights, where it does not hold them itself."""
+    """The files beside the model that hold its weights, where it does not hold them itself.
+
+    Raises:
+        RequestError: it names one that does not lie below its own folder.
+    """
     try:
         import onnx
     except ModuleNotFoundError:
         return []
     tensors = onnx.load(str(path), load_external_data=False).graph.initializer
-    places = {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
+    apart = [tensor for tensor in tensors if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    places = {entry.value for tensor in apart for entry in tensor.external_data if entry.key == "location"}
+    folders = path.parent.resolve(), path.resolve().parent  # a download may be a link into a folder of files
+    for place in sorted(places):
+        file = (path.parent / place).resolve()
+        if not file.is_file() or not any(map(file.is_relative_to, folders)):
+            raise RequestError(f"{path} keeps weights in {place}: expected a file below the model's own folder")
     return [path.parent / place for place in sorted(places)]

@@ -1,7 +1,7 @@
 """TorchScript and torch.export files. Both hold code, which runs when they are opened: a stranger's is trusted or left alone."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +59,15 @@ def exported(path: Path, asked: Mapping[str, Any]) -> Network:
     kind = str(node.meta["val"].dtype).removeprefix("torch.")
     fixed = shape.fixed | (AS_IT_IS if kind == "uint8" else {})
     inputs = settled(path.name, asked, None, fixed, shape.channels)
-    where = next((one.device for one in program.state_dict.values()), torch.device("cpu"))
+    where = place(program.state_dict.values())
     facts = {"device": str(where), "parameters": sum(one.numel() for one in program.parameters())}
     run = caller(path.name, module, where, kind)
     return Network(path.name, "torch.export", sha256(path), inputs, run, facts, shape.batch, shape.exactly)
+
+
+def place(weights: Iterable[torch.Tensor]) -> torch.device:
+    """Where a network lies that cannot be moved; without weights, the CPU."""
+    return next((one.device for one in weights), torch.device("cpu"))
 
 
 def caller(name: str, module: Any, where: torch.device, kind: str = "float32") -> Callable[[np.ndarray], np.ndarray]:
