@@ -28,7 +28,7 @@ def _judge(study: Study, rows: list[Row]) -> list[Finding]:
     arms = _arms.center_weights(study, rows)
     if missing := _arms.lacking(arms, (0.0, JOINT), "λ"):
         return undecided(statement, missing)
-    runs = _arms.runs({"softmax": arms[0.0], "joint": arms[JOINT]})
+    runs = _arms.runs(study, {"softmax": arms[0.0], "joint": arms[JOINT]})
     if isinstance(runs, str):
         return undecided(statement, runs)
     return [_accuracy(study, arms[0.0]), _confused(runs), *_reported(runs)]
