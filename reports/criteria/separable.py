@@ -41,12 +41,14 @@ def _accuracy(study: Study, row: Row) -> Finding:
     cell = _rows.cell(study, row, "closed/accuracy")
     if cell.sample is None:
         return Finding(NOT_DECIDABLE, said, cell.missing or "not scored")
-    low, high = level_interval(cell.sample)
+    sample = cell.sample
+    low, high = level_interval(sample)
     text = (
-        f"{_words.plus_minus(cell.sample.mean, cell.sample.spread)} %, 95 % interval {_words.percent(low)} to "
-        f"{_words.percent(high)} over seeds and test images ({_words.many(cell.sample.seeds, 'seed')})"
+        f"{_words.plus_minus(sample.mean, sample.spread)} %, 95 % interval {_words.percent(low)} to {_words.percent(high)} over "
+        f"{_words.plural(sample.unit)} and test images ({_words.many(sample.seeds, sample.unit)})"
     )
-    return _limits.stamped(Finding(_limits.decide(low, high, "at least", ACCURACY), said, text, cell.sample.seeds))
+    verdict = _limits.decide(low, high, "at least", ACCURACY)
+    return _limits.stamped(Finding(verdict, said, text, sample.seeds), sample.unit)
 
 
 def _confused(runs: list[dict[str, Features]]) -> Finding:
