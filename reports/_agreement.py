@@ -23,7 +23,7 @@ class Agreement:
         high: tau if every pair agreed that is not significantly reversed (all pairs under one Holm).
         p: exact, two-sided: so large a tau of two orders that have nothing to do with each other.
         losses: how many were ordered.
-        seeds: the fewest of any.
+        seeds: the fewest units of any, which are training seeds or independent searches (`unit`).
     """
 
     tau: float
@@ -32,6 +32,7 @@ class Agreement:
     p: float
     losses: int
     seeds: int
+    unit: str = "seed"
 
 
 def agreement(samples: Sequence[Sample], published: Sequence[float]) -> Agreement:
@@ -56,7 +57,7 @@ def agreement(samples: Sequence[Sample], published: Sequence[float]) -> Agreemen
     low = np.quantile(_tau(means + _noise(samples), theirs), LEVEL / 2)
     p = float(stats.kendalltau(means, theirs).pvalue)
     seeds = min(sample.seeds for sample in samples)
-    return Agreement(float(_tau(means, theirs)), float(low), high, p, len(samples), seeds)
+    return Agreement(float(_tau(means, theirs)), float(low), high, p, len(samples), seeds, samples[0].unit)
 
 
 def _reversed(samples: Sequence[Sample], theirs: np.ndarray) -> float:
@@ -93,7 +94,7 @@ def in_words(found: Agreement) -> str:
     """tau with its p and its limits, for a table or a sentence."""
     tau, low, high = (f"{value:.2f}".replace("-", _words.MINUS) for value in (found.tau, found.low, found.high))
     return (
-        f"τ = {tau} over {found.losses} losses (exact {_words.p_is(found.p)}); at least {low} in 97.5 % of the orders "
-        f"drawn anew from seeds and identities; at most {high} if every pair agreed that is not significantly reversed "
-        f"({_words.many(found.seeds, 'seed')} each)"
+        f"τ = {tau} over {found.losses} losses (exact {_words.p_is(found.p)}); at least {low} in 97.5 % of the orders drawn anew "
+        f"from {_words.plural(found.unit)} and identities; at most {high} if every pair agreed that is not significantly "
+        f"reversed ({_words.many(found.seeds, found.unit)} each)"
     )

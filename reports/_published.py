@@ -94,5 +94,5 @@ def samples(study: Study, metric: str, found: Iterable[Match]) -> list[tuple[Mat
 
 
 def _single(row: Row) -> bool:
-    trial = row.records[0].trial
-    return trial.scorer == "cosine" and trial.patch is None and not trial.patches and not trial.supervise
+    trials = [record.trial for record in row.records]
+    return all(t.scorer == "cosine" and t.patch is None and not t.patches and not t.supervise for t in trials)

@@ -254,11 +254,14 @@ def over_seeds(values: Sequence[float]) -> tuple[float, float]:
 
 
 def cosine_margin(row: Row) -> float | None:
-    """m of a row whose loss lowers the target's cosine by a margin (`lmcl`; `nsl` is m = 0); None for every other."""
+    """m of a row whose loss lowers the target's cosine by a margin (`lmcl`; `nsl` is m = 0); None for every other,
+    and where its searches chose several."""
     import losses
 
     base = losses.canonical(row.loss).partition("+")[0]
     if base == "nsl":
         return 0.0
-    given = row.records[0].trial.loss_options
-    return float((given if "margin" in given else losses.defaults(base))["margin"]) if base == "lmcl" else None
+    if base != "lmcl":
+        return None
+    chosen = {float({**losses.defaults(base), **record.trial.loss_options}["margin"]) for record in row.records}
+    return chosen.pop() if len(chosen) == 1 else None

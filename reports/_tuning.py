@@ -17,6 +17,11 @@ def searches(study: Study) -> dict[Key, list[Record]]:
     return {key: sorted(group, key=lambda r: r.trial.number) for key, group in sorted(found.items())}
 
 
+def winner(study: Study, key: Key) -> Record | None:
+    """A confirmed run of the configuration that the search of this key chose; None where it confirmed none."""
+    return next((r for r in study.of("tuned") if (r.trial.backbone, r.trial.arm) == key), None)
+
+
 def by_loss(study: Study) -> dict[Key, list[Record]]:
     """(backbone, loss) -> the trials of all its searches."""
     found: dict[Key, list[Record]] = {}

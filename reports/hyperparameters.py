@@ -69,7 +69,7 @@ def _figure(study: Study, key: tuple[str, str], names: Sequence[str]) -> Markup:
     )
     for ax in axes[0][len(names) :]:
         ax.set_visible(False)
-    winner = next((r for r in study.of("tuned") if (r.trial.backbone, r.trial.arm) == key), None)
+    winner = _tuning.winner(study, key)
     chosen = _tuning.parameters(winner) if winner else {}
     for name, ax in zip(names, axes[0], strict=False):
         _panel(ax, study, trials, name, chosen.get(name))

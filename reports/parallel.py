@@ -168,10 +168,10 @@ def _draw_lines(ax: "Axes", lines: list[list[tuple[int, float]]], kind: str) -> 
 
 def _draw_chosen(ax: "Axes", study: Study, key: tuple[str, str], scales: Sequence[Scale], names: Sequence[str]) -> None:
     """The configuration that was confirmed, as far as it has these hyper-parameters; its test figures are another axis."""
-    row = next((row for row in _rows.rows(study, "tuned") if (row.backbone, row.label) == key), None)
-    if row is None:
+    winner = _tuning.winner(study, key)
+    if winner is None:
         return
-    own = settings(row.records[0])
+    own = settings(winner)
     places = [(x, scales[x].place(own.get(name))) for x, name in enumerate(names)]
     inside = [(x, y) for x, y in places if -0.05 <= y <= 1.05]
     if inside:

@@ -151,11 +151,11 @@ def _table(study: Study, sweep: Sweep, leading: list[str]) -> Markup:
 def _heading(study: Study, sweep: Sweep) -> str:
     """`lmcl: margin m, with scale s 64`: what varies, and the settings in which the rows agree."""
     of_loss = next(row for row in sweep.rows.values() if _arms.of([row], sweep.loss))
-    given = of_loss.records[0].trial.loss_options
+    given, own = of_loss.records[0].trial.loss_options, _arms.options(of_loss)
     same = [
-        f"{LETTERS.get(key, key.replace('_', ' '))} {_words.value(value)}"
-        for key, value in given.items()
-        if key != sweep.name
+        f"{LETTERS.get(key, key.replace('_', ' '))} {_words.value(own[key])}"
+        for key in given
+        if key != sweep.name and not isinstance(own[key], tuple)
     ]
     return _rows.label(study, f"{sweep.loss}: {sweep.letter}", sweep.backbone) + (
         f", with {_words.listing(same)}" if same else ""

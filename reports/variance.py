@@ -15,6 +15,7 @@ from reports._study import Study
 
 TITLE = "What a figure varies by"
 ORDER = 22
+SEED, SEARCH, SEARCH_AND_SEED, IDENTITIES = "Training seed", "Search", "Search and seed", "Test identities"
 _CAPTION = (
     "Standard deviations, in points. Seed: the same training repeated. Test identities: the standard error of one run that comes "
     "from the finite set of people it is tested on. Search: the same loss tuned anew. "
@@ -63,23 +64,12 @@ def parts(study: Study, metric: str) -> list[Part]:
     # Seeds vary within a search: each is looked at by itself.
     alone = [row.of_search(number) for row in rows for number in row.searches]
     runs = _samples((row, _rows.cell(study, row, metric, runs_apart=True)) for row in alone)
-    several = [sample for _, sample in runs if sample.seeds > 1]
-    if not several:
-        return []
-    seed = math.sqrt(pooled((float(np.var(s.values, ddof=1)), s.seeds - 1) for s in several))
-    found = [
-        Part(
-            "Training seed",
-            seed,
-            f"{_words.many(len(several), 'row')}, {_words.many(_df(several), 'degree')} of freedom",
-        )
-    ]
+    found = _seeds(runs)
+    seed = found[0].spread if found else 0.0  # of one seed a search it is not known, and stays in what varies by search
     found += _anew([s for row, s in samples if row.role == "tuned" and s.searches], runs, seed)
-    within = [s.within for s in several if math.isfinite(s.within)]
-    if within:
-        size = several[0].clusters.shape[1]
-        over = f"{size} folds" if several[0].kind == "folds" else f"{size:,} identities, a jackknife"
-        found.append(Part("Test identities", float(np.sqrt(np.mean(np.square(within)))), over))
+    if not found:
+        return []
+    found += _identities([sample for _, sample in runs])
     tuned = {(row.backbone, row.label): s for row, s in samples if row.role == "tuned"}
     found += _between(
         "Loss", [[s for (net, _), s in tuned.items() if net == one] for one in _order(net for net, _ in tuned)], seed
@@ -97,17 +87,41 @@ def _samples(cells: Iterable[tuple[Row, Cell]]) -> list[tuple[Row, Sample]]:
     return [(row, cell.sample) for row, cell in cells if cell.sample and not cell.marks and not cell.diverged]
 
 
+def _seeds(runs: Sequence[tuple[Row, Sample]]) -> list[Part]:
+    """The same training repeated; nothing where no row, or search of one, has two seeds."""
+    several = [(row, sample) for row, sample in runs if sample.seeds > 1]
+    if not several:
+        return []
+    variance = pooled((float(np.var(s.values, ddof=1)), s.seeds - 1) for _, s in several)
+    rows = len({(row.backbone, row.label, row.role) for row, _ in several})
+    freedom = sum(sample.seeds - 1 for _, sample in several)
+    over = f"{_words.many(rows, 'row')}, {_words.many(freedom, 'degree')} of freedom"
+    return [Part(SEED, math.sqrt(variance), over)]
+
+
+def _identities(runs: Sequence[Sample]) -> list[Part]:
+    """The finite set of people that a run is tested on."""
+    known = [sample for sample in runs if math.isfinite(sample.within)]
+    if not known:
+        return []
+    size = known[0].clusters.shape[1]
+    over = f"{size} folds" if known[0].kind == "folds" else f"{size:,} identities, a jackknife"
+    return [Part(IDENTITIES, float(np.sqrt(np.mean([sample.within**2 for sample in known]))), over)]
+
+
 def _anew(samples: Sequence[Sample], runs: Sequence[tuple[Row, Sample]], seed: float) -> list[Part]:
-    """What tuning a loss anew changes: between its searches' means, less what the seeds put into these."""
+    """What tuning a loss anew changes: between its searches' means, less what the seeds put into these.
+
+    What is left may be less than nothing in one row: it is pooled as it is, else chance would make it too much.
+    """
     several = [sample for sample in samples if sample.seeds > 1]
     if not several:
         return []
-    count = float(np.mean([sample.seeds for row, sample in runs if row.role == "tuned"]))
-    variance = pooled((between(s.values.tolist(), seed**2 / count), s.seeds - 1) for s in several)
+    noise = seed**2 * float(np.mean([1 / sample.seeds for row, sample in runs if row.role == "tuned"]))
+    spread = root(pooled((between(s.values.tolist(), noise), s.seeds - 1) for s in several))
     searches = sum(s.seeds for s in several)
-    return [
-        Part("Search", math.sqrt(variance), f"{_words.many(searches, 'search')} of {_words.many(len(several), 'row')}")
-    ]
+    over = f"{_words.many(searches, 'search')} of {_words.many(len(several), 'row')}"
+    return [Part(SEARCH if seed else SEARCH_AND_SEED, spread, over)]
 
 
 def pooled(variances: Iterable[tuple[float, int]]) -> float:
@@ -117,8 +131,14 @@ def pooled(variances: Iterable[tuple[float, int]]) -> float:
 
 
 def between(means: Sequence[float], noise: float) -> float:
-    """The variance between levels whose means hold so much variance of noise each, by the method of moments; at least 0."""
-    return max(0.0, float(np.var(means, ddof=1)) - noise)
+    """The variance between levels whose means hold so much variance of noise each, by the method of moments; by
+    chance it may be below 0."""
+    return float(np.var(means, ddof=1)) - noise
+
+
+def root(variance: float) -> float:
+    """The standard deviation; 0 of a variance that was estimated below it."""
+    return math.sqrt(max(0.0, variance))
 
 
 def _between(name: str, groups: Sequence[Sequence[Sample]], seed: float) -> list[Part]:
@@ -130,7 +150,7 @@ def _between(name: str, groups: Sequence[Sequence[Sample]], seed: float) -> list
         for group in wide
     )
     rows = _words.many(sum(map(len, wide)), "row")
-    return [Part(name, math.sqrt(variance), rows + (f" in {len(wide)} groups" if len(wide) > 1 else ""))]
+    return [Part(name, root(variance), rows + (f" in {len(wide)} groups" if len(wide) > 1 else ""))]
 
 
 def _noise(sample: Sample, seed: float) -> float:
@@ -155,7 +175,7 @@ def _searched(study: Study) -> list[Part]:
 
 def _sentence(study: Study, metric: str, found: Sequence[Part]) -> str:
     spread = {part.name: part.spread for part in found}
-    sources = {"Training seed": "seed", "Search": "search", "Test identities": "test identities"}
+    sources = {SEED: "seed", SEARCH: "search", SEARCH_AND_SEED: "search with its seed", IDENTITIES: "test identities"}
     known = {words: spread[name] for name, words in sources.items() if name in spread}
     what = f"{_words.listing(list(known))} {'together' if len(known) > 1 else 'alone'}"
     said = f"One run of one loss is known to ± {_words.percent(math.hypot(*known.values()))} points ({what})"
@@ -166,7 +186,3 @@ def _sentence(study: Study, metric: str, found: Sequence[Part]) -> str:
 
 def _order(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
-
-
-def _df(samples: Sequence[Sample]) -> int:
-    return sum(sample.seeds - 1 for sample in samples)

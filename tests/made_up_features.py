@@ -1,5 +1,6 @@
 """Made-up studies of known answer for the criteria: arms with the features and the test figures that each is given."""
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,16 +43,20 @@ def make(
     classes: int = 10,
     images: int = 600,
     spread: float = 0.002,
+    searches: int = 1,
     **facts: object,
 ) -> reports.Study:
     """Write a study below `runs` and read it back. Every figure spreads over seeds by `spread`, and over the folds or
-    identities, which all arms share."""
+    identities, which all arms share. The runs of each search are numbered from 0."""
+    if searches > 1:
+        facts = {"tune": {"trials": 8, "searches": searches}} | facts
     folder = runs / "made_up"
     folder.mkdir(parents=True)
     for place, (label, arm) in enumerate(arms.items()):
-        for seed in range(seeds):
+        for search, seed in itertools.product(range(1, searches + 1), range(seeds)):
             trial = Trial(
-                study="made_up", number=seed, seed=seed, loss=arm.loss, loss_options=Options(dict(arm.options)),
+                study="made_up", number=seed, seed=seed + 100 * (search - 1), search=search,
+                loss=arm.loss, loss_options=Options(dict(arm.options)),
                 label="" if label == arm.loss else label, keep=("features",), **dict(arm.trial),
             )  # fmt: skip
             where = record.start(trial, folder)
@@ -60,7 +65,7 @@ def make(
             if seed >= seeds - arm.diverged:
                 record.finish(where, "failed", "the loss became nan at step 3 (epoch 1)")
                 continue
-            draw = np.random.default_rng([place, seed])
+            draw = np.random.default_rng([place, trial.seed])
             raw = arm.features(draw, classes, images) if arm.features else {}
             metrics, scores = _scores(arm.figures, draw, spread)
             result = Result(metrics, scores, raw=_kept(raw), provenance=dict(arm.provenance))

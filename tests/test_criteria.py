@@ -10,7 +10,7 @@ from made_up_features import Arm, answers
 from scipy import stats
 
 from bench.errors import RequestError
-from reports import criteria
+from reports import _rows, _toy, criteria
 from reports._equivalence import beyond, equivalent
 from reports.criteria import FAIL, NOT_DECIDABLE, PASS, REPORTED, Finding, _arms, _limits, overall
 from reports.statistics import Comparison
@@ -128,6 +128,48 @@ def test_a_default_is_as_good_as_a_value_and_a_tuned_rate_is_a_rows_own(tmp_path
     }
     study = made.make(tmp_path, arms, tune={"trials": 8})
     assert list(_arms.sweep(study, _arms._rows.in_order(study, "tuned"), "lmcl", "margin")) == [0.0, 0.35]
+
+
+@pytest.mark.parametrize(
+    ("name", "arms"),
+    [
+        (
+            "compactness",
+            {f"λ {w}": Arm("center", {"center_weight": w}, made.normal(1, 5)) for w in (0.0, 0.01, 0.1, 1)},
+        ),
+        ("gap", {f"m {m}": Arm("lmcl", {"margin": m}, made.normal(1, 5, 2)) for m in (0.0, 0.1, 0.2)}),
+        ("collapse", {"alone": Arm("center", {"softmax_weight": 0.0}, made.point(0.01))}),
+        ("separable", {f"λ {w}": Arm("center", {"center_weight": w}, made.normal(1, 5)) for w in (0.0, 0.1)}),
+        (
+            "deepid2_lambda",
+            {f"λ {w}": Arm("deepid2", {"verification_weight": w}, made.normal(1, 5)) for w in (0.01, 0.05, 0.2, 1.0)},
+        ),
+    ],
+)
+def test_features_of_rows_that_several_searches_tuned_are_not_judged(name, arms, tmp_path):
+    """Each search numbers its runs from 0: by their numbers, those of the last search alone would be judged."""
+    arms = {"softmax": Arm("softmax", {}, made.normal(1, 5))} | arms
+    found = answers(made.make(tmp_path, arms, searches=2, seeds=5, images=60), name)
+    assert {one.verdict for one in found} == {NOT_DECIDABLE} and "tuned by several searches" in found[0].statistic
+
+
+def test_a_row_whose_searches_chose_differently_stands_for_no_value(tmp_path):
+    arms = {f"m {m}": Arm("lmcl", {"margin": m, "scale": 30.0}) for m in (0.0, 0.35, 0.45)}
+    rows = _rows.in_order(made.make(tmp_path, arms, searches=2, seeds=1), "tuned")
+    first, second = rows[0].records
+    other = replace(second, trial=replace(second.trial, loss_options={"margin": 0.1, "scale": 30.0}))
+    mixed = replace(rows[0], records=(first, other))
+    study = made.reports.read(tmp_path / "made_up")
+    assert _arms.options(mixed)["margin"] == (0.0, 0.1) and _arms.options(mixed)["scale"] == 30.0
+    assert list(_arms.sweep(study, rows, "lmcl", "margin")) == [0.0, 0.35, 0.45]
+    assert list(_arms.sweep(study, [mixed, *rows[1:]], "lmcl", "margin")) == [0.35, 0.45]
+    assert _toy.cosine_margin(rows[1]) == 0.35 and _toy.cosine_margin(mixed) is None
+
+
+def test_searches_are_no_setting_in_which_rows_differ(tmp_path):
+    rows = _rows.in_order(made.make(tmp_path, {"lmcl": Arm("lmcl", {})}, searches=2, seeds=1), "tuned")
+    study = made.reports.read(tmp_path / "made_up")
+    assert _arms.setting(study, rows[0].of_search(1), {}) == _arms.setting(study, rows[0].of_search(2), {})
 
 
 def test_several_backbones_are_judged_each_and_named(tmp_path):

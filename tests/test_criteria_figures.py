@@ -60,6 +60,12 @@ def test_plateau(arms, expected, words, tmp_path):
     assert [one.verdict for one in found] == expected and found[1].statistic.startswith(words)
 
 
+def test_three_searches_decide_a_plateau(tmp_path):
+    arms = plateau_arms([0.9] * 4)
+    found = answers(made.make(tmp_path, arms, searches=3, seeds=1), "plateau")
+    assert [one.verdict for one in found] == [PASS, PASS] and "(3 searches each)" in found[0].statistic
+
+
 def test_a_plateau_that_spreads_too_much_is_not_decidable(tmp_path):
     found = answers(made.make(tmp_path / "a", plateau_arms([0.9] * 4, softmax=0.9), spread=0.02), "plateau")
     assert {one.verdict for one in found} == {NOT_DECIDABLE}
@@ -115,6 +121,12 @@ def ensemble_arms(cosine, joint) -> dict[str, Arm]:
             trial = {"scorer": scorer, "patches": ((0.0, 0.0, 0.5),) * count}
             arms[f"{count} {scorer}"] = Arm("softmax", figures={LFW: level}, trial=trial)
     return arms
+
+
+def test_the_trend_of_an_ensemble_counts_searches(tmp_path):
+    study = made.make(tmp_path, ensemble_arms((0.8, 0.85, 0.9, 0.95), (0.8, 0.85, 0.9, 0.95)), searches=3, seeds=1)
+    found = next(one for one in answers(study, "ensemble") if "Kendall" in one.statement)
+    assert found.verdict == PASS and found.statistic.endswith("(3 searches)")
 
 
 def test_ensemble(tmp_path):

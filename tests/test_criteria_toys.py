@@ -9,7 +9,7 @@ from made_up_toys import clusters, rays
 
 from losses._boundaries import lmcl as real
 from reports import _rows
-from reports.criteria import FAIL, NOT_DECIDABLE, PASS, REPORTED, _arms, overall
+from reports.criteria import FAIL, NOT_DECIDABLE, PASS, REPORTED, _arms, overall, separable
 
 CLOSED = "closed/accuracy"
 
@@ -98,6 +98,12 @@ def test_separable(tmp_path):
     for level, expected in ((0.97, NOT_DECIDABLE), (0.94, FAIL)):
         arms = center_arms(softmax=Arm("softmax", {}, rays(), {CLOSED: level}))
         assert part(answers(made.make(tmp_path / f"{level}", arms), "separable"), "Separable").verdict == expected
+
+
+def test_the_accuracy_of_a_row_counts_its_searches(tmp_path):
+    study = made.make(tmp_path, {"softmax": Arm("softmax", {}, None, {CLOSED: 0.985})}, searches=3, seeds=1)
+    found = separable._accuracy(study, _rows.rows(study)[0])
+    assert found.verdict == PASS and found.statistic.endswith("over searches and test images (3 searches)")
 
 
 def circle_arms(widths=(0.1, 0.07, 0.03), first="nsl") -> dict[str, Arm]:

@@ -190,6 +190,14 @@ def test_the_order_of_a_pilot_or_of_few_losses_is_not_decidable(tmp_path):
     assert {one.verdict for one in found} == {NOT_DECIDABLE} and "plain softmax" in found[1].statistic
 
 
+def test_three_searches_decide_the_order_as_they_do_a_verdict(tmp_path):
+    found = answers(made.make(tmp_path, table(), searches=3, seeds=1), "order")
+    assert overall(found) == PASS and {one.seeds for one in found} == {3}
+    assert (
+        found[0].statistic.endswith("(3 searches each)") and "anew from searches and identities" in found[0].statistic
+    )
+
+
 def test_the_section_shows_both_and_says_what_may_be_compared(tmp_path):
     study = made.make(tmp_path, table(), published="cosface-table-2", primary=RANK1)
     text = published.render(study).striptags()

@@ -127,7 +127,11 @@ class TestSection:
     def test_the_command_line_leaves_them_out(self, folder, facebench, monkeypatch, tmp_path):
         monkeypatch.setenv("FACEBENCH_RUNS", str(folder.parent))
         asked = []
-        monkeypatch.setattr(_write, "write", lambda folder, pictures: asked.append((places.data("."), pictures)))
+
+        def write(folder, **options):
+            asked.append((places.data("."), options["pictures"]))
+
+        monkeypatch.setattr(_write, "write", write)
         assert facebench("report", "hard", "--no-pictures", "--data", tmp_path)[0] == 0
         assert facebench("report", "hard")[0] == 0
         assert asked == [(tmp_path, False), (tmp_path, True)]

@@ -64,6 +64,19 @@ def test_a_figure_a_search_with_its_axes(full):
     assert html.count("stroke-dasharray") >= 3, "pruned and failed trials are no plain lines"
 
 
+def test_each_search_is_drawn_with_the_configuration_that_it_confirmed(tmp_path, monkeypatch):
+    study = reports.read(make(tmp_path, seeds=1, searches=3, trials=2))
+    drawn = {}
+    monkeypatch.setattr(parallel, "settings", lambda record: drawn.setdefault("of", []).append(record.trial) or {})
+    for key in _tuning.searches(study):
+        drawn.clear()
+        parallel._draw_chosen(None, study, key, [], [])
+        assert [trial.arm for trial in drawn["of"]] == [key[1]], "lmcl #2 has a winner of its own"
+        best = {r.trial.loss_options for r in study.of("finalist") if r.trial.arm == key[1]}
+        assert {trial.loss_options for trial in drawn["of"]} == best
+    assert len(_tuning.searches(study)) == 9 and _tuning.winner(study, ("cnn4", "lmcl #4")) is None
+
+
 def test_one_hyper_parameter_is_not_drawn(tmp_path):
     study = reports.read(make(tmp_path, seeds=2))
     plain = reports.Study(study.folder, tuple(_with_one(r) for r in study), study.facts)

@@ -102,11 +102,37 @@ def test_importance_is_told_from_all_searches_of_a_loss(study):
 
 
 def test_what_tuning_anew_changes_is_a_source_of_its_own(tmp_path):
-    wide = reports.read(make(tmp_path, seeds=4, searches=8, apart=0.01, spread=0.003, broken=False))
+    wide = reports.read(make(tmp_path, seeds=3, searches=8, apart=0.01, spread=0.003, broken=False, trials=2))
     found = {part.name: part.spread for part in variance.parts(wide, METRIC)}
     assert found["Search"] == pytest.approx(0.01, rel=0.35)
     assert found["Training seed"] == pytest.approx(0.003, rel=0.25), "within searches, not over them"
+    over = next(part.over for part in variance.parts(wide, METRIC) if part.name == "Training seed")
+    assert over.startswith("7 rows, ")
     assert "seed, search and test identities together" in variance.render(wide)
+
+
+def test_where_tuning_anew_changes_nothing_it_is_no_source():
+    """Three searches of two seeds: in two of three rows the means differ by less than the seeds put into them."""
+    draw = np.random.default_rng(0)
+    seen = []
+    for _ in range(200):
+        runs = [draw.normal(0.9, 0.003, (3, 2)) for _ in range(16)]
+        rows = [_sample.Sample("", METRIC, "h", "folds", r.mean(axis=1), np.zeros((3, 0)), (1, 2, 3)) for r in runs]
+        apart = [
+            (_rows.Row("cnn4", "", "tuned", ()), _sample.Sample("", METRIC, "h", "folds", one, np.zeros((2, 0))))
+            for r in runs
+            for one in r
+        ]
+        seen.append(variance._anew(rows, apart, 0.003)[0].spread ** 2)
+    assert np.mean(seen) < 0.1 * 0.003**2, "each row clipped by itself it would be 0.18 of a seed's variance"
+
+
+def test_one_seed_a_search_tells_what_search_and_seed_are_together(tmp_path):
+    study = reports.read(make(tmp_path, seeds=1, searches=6, apart=0.01, spread=0.003, broken=False, trials=2))
+    found = {part.name: part for part in variance.parts(study, METRIC)}
+    assert found["Search and seed"].spread == pytest.approx(math.hypot(0.01, 0.003), rel=0.35)
+    assert found["Search and seed"].over == "18 searches of 3 rows" and "Training seed" not in found
+    assert "search with its seed and test identities together" in variance.render(study)
 
 
 def test_searches_that_are_to_come_make_a_pilot(folder, tmp_path):

@@ -15,7 +15,7 @@ from reports.statistics import Comparison, compare
 
 K = TypeVar("K")
 # What names a run and does not decide what it does, and what stands in the loss's own options.
-_NAMES = ("study", "stage", "role", "number", "seed", "label", "loss", "loss_options")
+_NAMES = ("study", "stage", "role", "number", "seed", "search", "label", "loss", "loss_options")
 _SEARCHED = ("learning_rate", "weight_decay")
 
 
@@ -31,11 +31,18 @@ def each_backbone(study: Study, judge: Callable[[Study, list[Row]], list[Finding
 
 
 def options(row: Row) -> dict[str, Any]:
-    """The hyper-parameters of a row's loss, those that were left at their defaults too."""
+    """The hyper-parameters of a row's loss, those that were left at their defaults too.
+
+    One that the row's searches chose differently is the tuple of their choices: no one value stands for the row.
+    """
     import losses
 
-    trial = row.records[0].trial
-    return {**losses.defaults(trial.loss), **trial.loss_options}
+    chosen = [row.of_search(number).records[0].trial.loss_options for number in row.searches]
+    each = [{**losses.defaults(row.loss), **own} for own in chosen]
+    return {
+        key: own if all(one.get(key) == own for one in each) else tuple(one.get(key) for one in each)
+        for key, own in each[0].items()
+    }
 
 
 def of(rows: Iterable[Row], loss: str, **wanted: Any) -> list[Row]:
@@ -55,7 +62,8 @@ def sweep(study: Study, rows: Iterable[Row], loss: str, vary: str, **fixed: Any)
     groups: dict[str, dict[float, Row]] = {}
     for row in of(rows, loss, **fixed):
         own = options(row)
-        groups.setdefault(setting(study, row, own, vary), {})[float(own[vary])] = row
+        if not isinstance(own[vary], tuple):
+            groups.setdefault(setting(study, row, own, vary), {})[float(own[vary])] = row
     largest = max(groups.values(), key=len, default={})
     return dict(sorted(largest.items()))
 
@@ -103,11 +111,17 @@ def lacking(arms: Mapping[float, Row], wanted: Iterable[float], name: str) -> st
     )
 
 
-def runs(arms: Mapping[K, Row]) -> list[dict[K, Features]] | str:
+def runs(study: Study, arms: Mapping[K, Row]) -> list[dict[K, Features]] | str:
     """The features of all arms, one entry a seed (in the order of the runs), or the reason why they cannot be judged.
 
-    A run that diverged is part of its arm's answer and has no features, so an arm with one is not judged without it.
+    A run that diverged is part of its arm's answer and has no features, so an arm with one is not judged without it. Seeds
+    of one search are no units where there are several, and the claims about features are judged run by run.
     """
+    if anew := [row.name for row in arms.values() if row.searched_anew(study)]:
+        return (
+            f"{_words.listing(anew)} {'was' if len(anew) == 1 else 'were'} tuned by several searches, and features are judged "
+            "by seeds of one configuration: judge this in a study without `tune: searches`"
+        )
     if diverged := [row.name for row in arms.values() if row.done("failed")]:
         return f"runs of {_words.listing(diverged)} diverged and have no features"
     kept = {key: _numbered(row) for key, row in arms.items()}

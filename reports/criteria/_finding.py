@@ -17,7 +17,8 @@ class Finding:
         verdict: `PASS`, `FAIL` or `NOT DECIDABLE`; `reported` for figures that belong to the answer and decide nothing.
         statement: what was judged, with the bound that it must clear.
         statistic: the figures, with spread and interval; of an undecided part also why it is undecided.
-        seeds: training seeds behind the figures (the fewest of any arm); None where nothing was measured.
+        seeds: training seeds, or independent searches, behind the figures (the fewest of any arm); None where
+            nothing was measured.
         details: rows of a small table, the first its head; empty for none.
     """
 

@@ -28,7 +28,12 @@ def decide(low: float, high: float, side: Side, bound: float) -> str:
 
 
 def over_seeds(
-    statement: str, values: Sequence[float], side: Side, bound: float, show: Callable[[float], str] | None = None
+    statement: str,
+    values: Sequence[float],
+    side: Side,
+    bound: float,
+    show: Callable[[float], str] | None = None,
+    unit: str = "seed",
 ) -> Finding:
     """A figure that each training run has one of, by the one-sample t interval of its mean over seeds.
 
@@ -37,18 +42,24 @@ def over_seeds(
     Args:
         values: (k,) one figure a seed; NaN where a run has none, which leaves the part undecided.
         show: how the figure is written; None: as a number of three digits.
+        unit: what the values are of, where that is not one run each.
     """
     show = show or number
     said = f"{statement}: {side} {show(bound)}"
     seeds = len(values)
     if undefined := sum(not math.isfinite(value) for value in values):
-        return Finding(NOT_DECIDABLE, said, f"undefined in {undefined} of {_words.many(seeds, 'run')}", seeds)
+        return Finding(
+            NOT_DECIDABLE,
+            said,
+            f"undefined in {undefined} of {_words.many(seeds, 'run' if unit == 'seed' else unit)}",
+            seeds,
+        )
     low, high = t_interval(values)
     text = f"mean {show(float(np.mean(values)))}"
     if seeds > 1:
         text += f" ± {show(float(np.std(values, ddof=1)))}, 95 % interval {show(low)} to {show(high)}"
-    text = f"{text} ({_words.many(seeds, 'seed')})"
-    return stamped(Finding(decide(low, high, side, bound), said, text, seeds))
+    text = f"{text} ({_words.many(seeds, unit)})"
+    return stamped(Finding(decide(low, high, side, bound), said, text, seeds), unit)
 
 
 def number(value: float) -> str:

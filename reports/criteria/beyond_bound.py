@@ -27,10 +27,11 @@ def _judge(study: Study, rows: list[Row]) -> list[Finding]:
     statement = "A margin above the bound is kept by no choice of features and weights for all classes"
     found = []
     for row in _arms.of(rows, "lmcl"):
-        runs = _arms.runs({"lmcl": row})
+        runs = _arms.runs(study, {"lmcl": row})
         kept = [run["lmcl"] for run in runs] if not isinstance(runs, str) else _finished(row)
-        if kept and (bound := _bound(kept[0])) < (margin := float(_arms.options(row)["margin"])):
-            found += _beyond(row, kept, margin, bound)
+        margin = _arms.options(row)["margin"]
+        if kept and not isinstance(margin, tuple) and (bound := _bound(kept[0])) < margin:
+            found += _beyond(row, kept, float(margin), bound)
     return found or undecided(statement, "no row of lmcl with features kept has a margin above its bound")
 
 

@@ -36,7 +36,7 @@ def _judge(study: Study, rows: list[Row]) -> list[Finding]:
             f"needs one row of center with softmax_weight 0 and one of softmax, there are {len(alone)} and "
             f"{len(reference)}",
         )
-    runs = _arms.runs({"alone": alone[0], "softmax": reference[0]})
+    runs = _arms.runs(study, {"alone": alone[0], "softmax": reference[0]})
     if isinstance(runs, str):
         return undecided(statement, runs)
     spread = [_toy.share(_total(run["alone"]), _total(run["softmax"])) for run in runs]

@@ -31,7 +31,7 @@ def _judge(study: Study, rows: list[Row]) -> list[Finding]:
         return undecided(statement, missing)
     if len(arms) < FEWEST:
         return undecided(statement, f"{len(arms)} weights λ, at least {FEWEST} are needed for a rank correlation")
-    runs = _arms.runs(arms)
+    runs = _arms.runs(study, arms)
     if isinstance(runs, str):
         return undecided(statement, runs)
     found = []

@@ -33,7 +33,7 @@ def _judge(study: Study, rows: list[Row]) -> list[Finding]:
         return undecided(statement, missing)
     if len(arms) < FEWEST or BEST in (min(arms), max(arms)):
         return undecided(statement, f"needs at least {FEWEST} weights λ, some below and some above {BEST}")
-    runs = _arms.runs(arms)
+    runs = _arms.runs(study, arms)
     variance = undecided(statement, runs) if isinstance(runs, str) else _variance(runs)
     return [*variance, _accuracy(study, arms)]
 

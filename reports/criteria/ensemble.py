@@ -72,13 +72,14 @@ def _trend(study: Study, metric: str, scorer: str, arms: dict[int, Row]) -> list
     if len(arms) < 3:
         return undecided(said, "a trend needs at least 3 numbers of patches")
     cells = [_rows.cell(study, row, metric).sample for row in arms.values()]
-    samples = [sample.values for sample in cells if sample is not None]
-    if len(samples) < len(arms) or len({len(values) for values in samples}) > 1:
+    samples = [sample for sample in cells if sample is not None]
+    if len(samples) < len(arms) or len({sample.seeds for sample in samples}) > 1:
         return [Finding(NOT_DECIDABLE, said, "some number of patches has no figure, or fewer seeds")]
+    taus = _taus(list(arms), [sample.values for sample in samples])
     low, high = min(arms), max(arms)
     ends = _arms.compared(study, metric, arms[high], arms[low])
     return [
-        _limits.over_seeds(f"Kendall's τ of {said}", _taus(list(arms), samples), "above", 0.0),
+        _limits.over_seeds(f"Kendall's τ of {said}", taus, "above", 0.0, unit=samples[0].unit),
         _limits.between_rows(
             f"{_figures.full_title(metric)}, {high} {_words.MINUS} {low} patches, {scorer}", ends, "above"
         ),

@@ -40,7 +40,7 @@ def _judge(study: Study, rows: list[Row]) -> list[Finding]:
     if len(plain) != 1:
         return undecided(statement, f"needs one row of softmax to compare with, there are {len(plain)}")
     wanted: dict[Arm, Row] = {margin: arms[margin] for margin in MARGINS}
-    runs = _arms.runs({**wanted, SOFTMAX: plain[0]})
+    runs = _arms.runs(study, {**wanted, SOFTMAX: plain[0]})
     if isinstance(runs, str):
         return undecided(statement, runs)
     first = runs[0][MARGINS[0]]

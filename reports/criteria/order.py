@@ -67,6 +67,5 @@ def _tau(study: Study, metric: str, found: list[Match]) -> Finding:
     lines = [
         (m.row.name, _words.plus_minus(s.mean, s.spread), _words.percent(m.figures[published.RANK1])) for m, s in ours
     ]
-    return _limits.stamped(
-        Finding(_limits.decide(seen.low, seen.high, "at least", TAU), said, in_words(seen), seen.seeds, (head, *lines))
-    )
+    verdict = _limits.decide(seen.low, seen.high, "at least", TAU)
+    return _limits.stamped(Finding(verdict, said, in_words(seen), seen.seeds, (head, *lines)), seen.unit)

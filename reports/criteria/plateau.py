@@ -54,7 +54,7 @@ def _rates(study: Study, metric: str, rows: list[Row]) -> list[Finding]:
     )
     text += _limits.in_words(widest)
     text += "" if widest.pilot else f"; least equivalent two rates: TOST {_words.p_is(same)}"
-    return [_limits.stamped(Finding(verdict, said, text, min(one.seeds for one in pairs.values())))]
+    return [_limits.stamped(Finding(verdict, said, text, min(one.seeds for one in pairs.values())), widest.unit)]
 
 
 def _weight(study: Study, metric: str, rows: list[Row]) -> list[Finding]:
@@ -72,7 +72,7 @@ def _weight(study: Study, metric: str, rows: list[Row]) -> list[Finding]:
     same = equivalent(found, MARGIN)
     verdict, word = _read(found, same)
     text = _limits.in_words(found) if found.pilot else f"{word}: {_limits.in_words(found)}, TOST {_words.p_is(same)}"
-    return [_limits.stamped(Finding(verdict, said, text, found.seeds))]
+    return [_limits.stamped(Finding(verdict, said, text, found.seeds), found.unit)]
 
 
 def _read(found: Comparison, same: float) -> tuple[str, str]:

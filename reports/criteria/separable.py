@@ -28,7 +28,7 @@ def _judge(study: Study, rows: list[Row]) -> list[Finding]:
     arms = _arms.center_weights(study, rows)
     if missing := _arms.lacking(arms, (0.0, JOINT), "λ"):
         return undecided(statement, missing)
-    runs = _arms.runs({"softmax": arms[0.0], "joint": arms[JOINT]})
+    runs = _arms.runs(study, {"softmax": arms[0.0], "joint": arms[JOINT]})
     if isinstance(runs, str):
         return undecided(statement, runs)
     return [_accuracy(study, arms[0.0]), _confused(runs), *_reported(runs)]
@@ -41,12 +41,14 @@ def _accuracy(study: Study, row: Row) -> Finding:
     cell = _rows.cell(study, row, "closed/accuracy")
     if cell.sample is None:
         return Finding(NOT_DECIDABLE, said, cell.missing or "not scored")
-    low, high = level_interval(cell.sample)
+    sample = cell.sample
+    low, high = level_interval(sample)
     text = (
-        f"{_words.plus_minus(cell.sample.mean, cell.sample.spread)} %, 95 % interval {_words.percent(low)} to "
-        f"{_words.percent(high)} over seeds and test images ({_words.many(cell.sample.seeds, 'seed')})"
+        f"{_words.plus_minus(sample.mean, sample.spread)} %, 95 % interval {_words.percent(low)} to {_words.percent(high)} over "
+        f"{_words.plural(sample.unit)} and test images ({_words.many(sample.seeds, sample.unit)})"
     )
-    return _limits.stamped(Finding(_limits.decide(low, high, "at least", ACCURACY), said, text, cell.sample.seeds))
+    verdict = _limits.decide(low, high, "at least", ACCURACY)
+    return _limits.stamped(Finding(verdict, said, text, sample.seeds), sample.unit)
 
 
 def _confused(runs: list[dict[str, Features]]) -> Finding:
