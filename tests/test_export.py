@@ -278,11 +278,11 @@ def test_an_exported_network_reproduces_the_trials_figures(facebench, tmp_path):
     [
         ("cnn4", (32, 32)),
         ("lenetpp", (28, 28)),
-        ("centerface", (112, 96)),
-        ("sphere20", (112, 96)),
-        ("iresnet18", (112, 112)),
+        pytest.param("centerface", (112, 96), marks=pytest.mark.long),
+        pytest.param("sphere20", (112, 96), marks=pytest.mark.long),
+        pytest.param("iresnet18", (112, 112), marks=pytest.mark.long),
         ("resnet18", (64, 64)),
-        ("vit_tiny_patch16_224", (64, 64)),
+        pytest.param("vit_tiny_patch16_224", (64, 64), marks=pytest.mark.long),
     ],
 )
 def test_backbones_export(tmp_path, name, size):

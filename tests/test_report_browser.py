@@ -190,7 +190,7 @@ def test_text_stands_out(opened, study, scheme, place):
 def test_lines_of_figures_change_with_the_page(opened):
     strokes = [
         opened(color_scheme=scheme).evaluate(
-            """() => getComputedStyle([...document.querySelectorAll("#curves svg path")]
+            """() => getComputedStyle([...document.querySelectorAll("#rates svg path")]
                .find(one => one.getAttribute("style")?.includes("--colour-0"))).stroke"""
         )
         for scheme in ("light", "dark")
