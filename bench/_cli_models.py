@@ -23,9 +23,16 @@ InputOption = Annotated[
     ),
 ]
 
+OverlapOption = Annotated[bool, typer.Option("--allow-overlap", help="score although training and test share people")]
+
 
 def asked(
-    embeddings: Path | None, model: str | None, weights: Path | None, given: list[str] | None, suffix: str | None
+    embeddings: Path | None,
+    model: str | None,
+    weights: Path | None,
+    given: list[str] | None,
+    suffix: str | None,
+    allow_overlap: bool,
 ) -> dict[str, Any] | None:
     """What is asked of the network of `evaluate`; None: there is none, embeddings are scored.
 
@@ -38,8 +45,10 @@ def asked(
             f"evaluate scores a file of embeddings or the network of --model, got {what}: give one of them"
         )
     if model is None:
-        if weights is not None or given:
-            raise RequestError("--weights and --input are of a network: give --model, or leave them out")
+        if weights is not None or given or allow_overlap:
+            raise RequestError(
+                "--weights, --input and --allow-overlap are of a network: give --model, or leave them out"
+            )
         return None
     if suffix is not None:
         raise RequestError("--suffix is of a folder's feature files: leave it out with --model")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench._cli_models import InputOption, of_each
+from bench._cli_models import InputOption, OverlapOption, of_each
 from bench._command import (
     DataOption,
     JsonOption,
@@ -72,6 +72,7 @@ def compare(
     ] = None,
     suffix: Annotated[str | None, typer.Option(help="of a folder's feature files, _ALGORITHM.bin")] = None,
     input_: InputOption = None,
+    allow_overlap: OverlapOption = False,
     fail_if_worse: Annotated[
         bool, typer.Option("--fail-if-worse", help="exit with 1 where B is significantly worse on a declared figure")
     ] = False,
@@ -80,13 +81,13 @@ def compare(
     """Two given networks on the same test: paired tests of these two networks, which say nothing of their losses.
 
     A and B may be models, spelled as `evaluate --model` takes them (see there which of them are code that runs); `--input
-    b.size=112` is of B alone.
+    b.size=112` is of B alone. A trial with `--input` is scored anew.
     """
     use(data)
     import reports
 
     spec = protocol_spec(protocol, root, set_, allow_missing) if protocol else None
-    found = reports.comparisons(a, b, spec, metric, suffix, of_each(input_))
+    found = reports.comparisons(a, b, spec, metric, suffix, of_each(input_), allow_overlap)
     if as_json:
         print_json([_plain(one) for one in found])
     else:

@@ -12,6 +12,7 @@ import typer
 
 from bench import _cli_cluster, _cli_models, _cli_reports, settings
 from bench._cli_cluster import StudyArgument
+from bench._cli_models import OverlapOption
 from bench._cli_prepare import data_app
 from bench._command import (
     DataOption,
@@ -40,7 +41,6 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 
-OverlapOption = Annotated[bool, typer.Option("--allow-overlap", help="score although training and test share people")]
 AddressOption = Annotated[str, typer.Option(help="local (starts Ray), inline (no Ray), or a Ray cluster's address")]
 SlotsOption = Annotated[int | None, typer.Option(min=1, help="at most so many trials at once")]
 
@@ -131,7 +131,7 @@ def evaluate(
     from bench import show, single
 
     spec = protocol_spec(protocol, root, set_, allow_missing)
-    if (asked := _cli_models.asked(embeddings, model, weights, input_, suffix)) is None:
+    if (asked := _cli_models.asked(embeddings, model, weights, input_, suffix, allow_overlap)) is None:
         assert embeddings is not None
         answer = single.evaluate(embeddings, spec, development, suffix)
     else:

@@ -19,6 +19,7 @@ def comparisons(
     metric: str | None = None,
     suffix: str | None = None,
     inputs: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {}),
+    allow_overlap: bool = False,
 ) -> list[Comparison]:
     """Two networks on the protocol `spec`; without one, on every protocol that both trials were scored on.
 
@@ -26,14 +27,24 @@ def comparisons(
         a, b: the id of a trial (or as much of it as is unique), a file of embeddings, a folder of feature files, or a model
             as `bench.any_network` spells it.
         spec: the protocol that files are scored by, see `bench.scoring.open_protocol`; of trials their own scores are
-            taken.
+            taken, unless something is asked of their networks.
         metric: the declared figure; None: each protocol's own.
-        inputs: what is asked of the models, see `bench.any_network.opened`.
+        inputs: what is asked of the networks, see `bench.any_network.opened`.
+        allow_overlap: see `bench.any_network.evaluate`.
 
     Raises:
-        RequestError: nothing of that name, or nothing that both were scored on.
+        RequestError: nothing of that name, nothing that both were scored on, or an option that nothing here takes.
     """
-    first, second = _networks(a, spec, suffix, inputs[0]), _networks(b, spec, suffix, inputs[1])
+    given = list(zip((a, b), inputs, strict=True))
+    now = [_is_scored_now(one, spec, asked) for one, asked in given]  # of both, before either is scored
+    if allow_overlap and not any(now):
+        raise RequestError(
+            f"--allow-overlap is of a network that is scored now, and neither {a} nor {b} is one: leave it out"
+        )
+    first, second = (
+        _scored_now(one, spec, asked, allow_overlap) if is_now else _at_hand(one, spec, suffix)
+        for (one, asked), is_now in zip(given, now, strict=True)
+    )
     shared = [name for name in first if name in second and (not metric or metric.partition("/")[0] == name)]
     if not shared:
         raise RequestError(
@@ -43,14 +54,41 @@ def comparisons(
     return [compare(first[name], second[name], metric) for name in shared]
 
 
-def _networks(
-    given: str, spec: Mapping[str, Any] | None, suffix: str | None, asked: Mapping[str, Any]
+def _is_scored_now(given: str, spec: Mapping[str, Any] | None, asked: Mapping[str, Any]) -> bool:
+    """Whether it is a network that sees the images now: a model, or a trial's that was not scored by this or not like this.
+
+    Raises:
+        RequestError: there is nothing of that name, or something is asked of embeddings.
+    """
+    if any_network.names_one(given):
+        return True
+    if not Path(given).exists():
+        known = record.finished(given)
+        return bool(asked) or (spec is not None and scoring.create(spec).name not in known.scores)
+    if asked:
+        raise RequestError(
+            f"--input is of a network, and {given} holds embeddings: leave it out, or say whose it is by --input "
+            "a.KEY=VALUE or b.KEY=VALUE"
+        )
+    return False
+
+
+def _scored_now(
+    given: str, spec: Mapping[str, Any] | None, asked: Mapping[str, Any], allow_overlap: bool
 ) -> dict[str, Network]:
     """Protocol -> the network's answer."""
-    if any_network.names_one(given):
-        return _of_model(given, _needed(given, "is a model", spec), asked)
+    wanted = _needed(given, "is a network that is scored now", spec)
+    network = any_network.opened(given, asked)
+    found = any_network.score(network, wanted, allow_overlap)
+    protocol, raw = found.protocol, scoring.raw(found.answer, found.protocol)
+    ledger.append("compare", network.name, protocol.name, protocol.hash, found.answer.metrics)
+    return {protocol.name: Network(network.name, _marked(any_network.plain(network, found)), raw)}
+
+
+def _at_hand(given: str, spec: Mapping[str, Any] | None, suffix: str | None) -> dict[str, Network]:
+    """Protocol -> the answer of embeddings that are there, or what a trial's record says."""
     if not Path(given).exists():
-        return _of_trial(record.finished(given), spec)
+        return _of_record(record.finished(given))
     protocol, answer = single.score(Path(given), _needed(given, "holds embeddings", spec), suffix)
     ledger.append("compare", Path(given).name, protocol.name, protocol.hash, answer.metrics)
     return {protocol.name: Network(given, scoring.plain(answer, protocol), scoring.raw(answer, protocol))}
@@ -62,24 +100,22 @@ def _needed(given: str, what: str, spec: Mapping[str, Any] | None) -> Mapping[st
     return spec
 
 
-def _of_model(given: str, spec: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Network]:
-    """A network that is scored here and now."""
-    network = any_network.opened(given, asked)
-    found = any_network.score(network, spec)
-    protocol, raw = found.protocol, scoring.raw(found.answer, found.protocol)
-    ledger.append("compare", network.name, protocol.name, protocol.hash, found.answer.metrics)
-    return {protocol.name: Network(network.name, any_network.plain(network, found), raw)}
-
-
-def _of_trial(known: Record, spec: Mapping[str, Any] | None) -> dict[str, Network]:
-    """What the trial's record says; by a protocol that it was not scored on, its network is scored now."""
-    if spec is not None and scoring.create(spec).name not in known.scores:
-        return _of_model(known.trial.id, spec, {})
+def _of_record(known: Record) -> dict[str, Network]:
     path = known.folder / "raw.npz"
     raw = dict(np.load(path)) if path.exists() else {}
     trial = known.trial
     name = f"{trial.name} {trial.role} {trial.number} ({trial.id[:8]})"
     return {
-        protocol: Network(name, scores, {key: array for key, array in raw.items() if key.startswith(f"{protocol}/")})
+        protocol: Network(
+            name, _marked(scores), {key: array for key, array in raw.items() if key.startswith(f"{protocol}/")}
+        )
         for protocol, scores in known.scores.items()
     }
+
+
+def _marked(scores: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Scores of which every figure says that training and test overlap, where that was allowed."""
+    overlap = scores.get("overlap", {})
+    if overlap.get("verdict") != "allowed":
+        return scores
+    return {**scores, "marks": {**scores.get("marks", {}), **dict.fromkeys(scores["metrics"], overlap["detail"])}}

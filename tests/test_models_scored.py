@@ -53,7 +53,8 @@ def test_files_of_its_embeddings_give_the_same_figures(facebench, tmp_path):
     ("arguments", "says"),
     [
         (["x.npy", "--model", "net.onnx"], "got x.npy and --model net.onnx: give one of them"),
-        (["x.npy", "--input", "size=8"], "--weights and --input are of a network: give --model"),
+        (["x.npy", "--input", "size=8"], "--weights, --input and --allow-overlap are of a network: give --model"),
+        (["x.npy", "--allow-overlap"], "--weights, --input and --allow-overlap are of a network: give --model"),
         (["--model", "net.onnx", "--suffix", "_a.bin"], "leave it out with --model"),
         (["--model", "net.onnx", "--weights", "w.pt"], "weights are of a timm model, and net.onnx has its own"),
         (["--model", "net.onnx", "--input", "size"], "--input takes KEY=VALUE, got 'size'"),
@@ -75,7 +76,7 @@ def test_compare_takes_networks(facebench, tmp_path):
     code, out, _ = facebench("compare", a, a, *HELDOUT, *INPUT, "--input", "b.flip=concat", "--json", "--fail-if-worse")
     assert code == 0 and json.loads(out)[0]["lines"][0]["difference"] != 0
     code, _, err = facebench("compare", a, b, *INPUT)
-    assert code == 2 and "is a model: say by --protocol" in err
+    assert code == 2 and "is a network that is scored now: say by --protocol" in err
     code, _, err = facebench("compare", a, b, "--input", "b=3")
     assert code == 2 and "--input b.KEY=VALUE is of one network" in err
 
@@ -109,6 +110,44 @@ def test_a_trials_own_people_are_no_test(facebench):
     assert code == 2 and "training and heldout share" in err and "give --allow-overlap" in err and not ledger.entries()
     code, out, _ = facebench("evaluate", "--model", trial().id, *own, "--allow-overlap", "--json")
     assert code == 0 and json.loads(out)["overlap"]["verdict"] == "allowed"
+
+
+def test_compare_allows_an_overlap_as_evaluate_does(facebench):
+    a, own = trial(), ["--protocol", "heldout", "--set", "faces.name=digits"]
+    code, _, err = facebench("compare", a.id, a.id, *own)
+    assert code == 2 and "give --allow-overlap" in err and not ledger.entries()
+    code, out, err = facebench("compare", a.id, a.id, *own, "--allow-overlap", "--json")
+    assert code == 0, err
+    lines = json.loads(out)[0]["lines"]
+    assert lines and all("training and heldout share" in line["mark"] for line in lines)
+
+
+def test_a_scored_trial_is_scored_anew_where_something_is_asked_of_its_network(facebench):
+    """Trial a has a record of heldout; b is the same network, and sees no mirror images because --input says so."""
+    scored = trial(protocols=(Options(name="heldout", data={"name": "digits"}),))
+    *_, last = run(scored)
+    record.finish(record.start(scored, places.study_folder("single")), "finished", result=last)
+    code, out, err = facebench("compare", scored.id, scored.id, "--input", "b.flip=none", *HELDOUT, "--json")
+    assert code == 0 and json.loads(out)[0]["lines"][0]["difference"] != 0, err
+    assert len(ledger.entries()) == 1  # a's figures stand in its record
+    for asked, says in (
+        (["--input", "b.flip=none"], "is a network that is scored now: say by --protocol"),
+        (["--input", "size=99", *HELDOUT], "takes size 16x16 and nothing else, --input says 99"),
+        (["--allow-overlap"], "--allow-overlap is of a network that is scored now, and neither"),
+    ):
+        code, _, err = facebench("compare", scored.id, scored.id, *asked)
+        assert code == 2 and says in err and err.count("\n") == 1
+    assert len(ledger.entries()) == 1
+
+
+def test_compare_asks_nothing_of_embeddings(facebench, tmp_path):
+    net, rows = made.onnx_file(tmp_path / "net.onnx"), tmp_path / "mine.npy"
+    np.save(rows, np.eye(8))
+    for given in ((net, rows), (rows, net)):
+        code, _, err = facebench("compare", *given, *HELDOUT, *INPUT)
+        assert code == 2 and f"--input is of a network, and {rows} holds embeddings" in err and err.count("\n") == 1
+    code, _, err = facebench("compare", rows, rows, *HELDOUT, "--allow-overlap")
+    assert code == 2 and "--allow-overlap is of a network that is scored now" in err and not ledger.entries()
 
 
 def test_trials_are_compared_by_a_protocol_that_they_were_not_scored_on(facebench):
