@@ -154,7 +154,8 @@ def _description(study: Study, row: Row, one: Record, metric: str, why: str, aga
     rank = (
         f"rank {_words.ranks(place)} of {len(rows)}" if place else f"one of {_words.many(len(rows), 'row')}, unranked"
     )
-    lines = ["| figure | mean over seeds, % | 95 % interval | this network, % | protocol |", "|---|---|---|---|---|"]
+    units = _words.plural("search" if row.searched_anew(study) else "seed")
+    lines = [f"| figure | mean over {units}, % | 95 % interval | this network, % | protocol |", "|---|---|---|---|---|"]
     for figure, sample in _leading(study, row):
         low, high = level_interval(sample)
         own = _words.percent(one.metrics[figure]) if figure in one.metrics else _words.DASH

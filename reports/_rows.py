@@ -99,6 +99,17 @@ def searches(study: Study) -> int:
     return min(map(len, ended), default=1)
 
 
+def unit(study: Study) -> str:
+    """What the deviations of a study are over: `search` where a row was tuned by several, else `seed`."""
+    return "search" if any(row.searched_anew(study) for row in rows(study)) else "seed"
+
+
+def one_run(study: Study, row: Row, metric: str) -> float:
+    """The standard error of one run that comes from the test identities, whatever the row's units are; else NaN."""
+    sample = cell(study, row, metric, runs_apart=True).sample
+    return sample.within if sample else float("nan")
+
+
 def label(study: Study, name: str, backbone: str) -> str:
     """A row's name, with its backbone where the study has several."""
     several = len({record.trial.backbone for record in study}) > 1

@@ -27,6 +27,7 @@ from reports import (
     variance,
 )
 from reports import verdict as said
+from reports._promotion import promotion
 from reports.statistics import compare, compare_within, p_value, two_way
 
 METRIC = "lfw/accuracy"
@@ -87,13 +88,33 @@ def test_the_sentences_count_searches(study):
 
 def test_the_tables_have_one_row_a_loss_with_its_searches(study):
     html = leaderboard.render(study)
-    assert "6 in 3 searches" in html and "#2" not in text_of(html) and "over the searches" in html
+    assert "6 in 3 searches" in html and "#2" not in text_of(html) and "deviation over searches" in html
+    assert "over training seeds" not in html and ">Seeds</" not in html
     assert "search 2: " in html, "each search's hyper-parameters"
     table = _tables.board(study).set_index(["loss", "role"])
     assert table.loc[("lmcl", "tuned"), "searches"] == 3 and table.loc[("lmcl", "tuned"), f"{METRIC}.n"] == 3
     assert list(json.loads(table.loc[("lmcl", "tuned"), "hyperparameters"])) == ["1", "2", "3"]
     assert table.loc[("lmcl", "default"), "searches"] == 1 and table.loc[("lmcl", "default"), f"{METRIC}.n"] == 2
-    assert "6 in 3 searches" in _tables.markdown(study)
+    assert "6 in 3 searches" in _tables.markdown(study) and "deviation over searches" in _tables.markdown(study)
+
+
+def test_the_error_that_identities_put_into_one_run_is_not_that_of_a_mean_over_seeds(study):
+    row = _rows.rows(study, "tuned")[0]
+    each = [np.var(r.scores["lfw"]["clusters"][METRIC]["values"], ddof=1) / 10 for r in row.records]
+    table = _tables.board(study).set_index(["loss", "role"])
+    assert table.loc[(row.loss, "tuned"), f"{METRIC}.se"] == pytest.approx(math.sqrt(np.mean(each)), rel=1e-9)
+
+
+@pytest.mark.parametrize("section", ["figures", "leaderboard"])
+def test_what_a_deviation_is_over_is_said_of_each_kind_of_study(section, study, tmp_path):
+    plain = reports.read(make(tmp_path, seeds=2, trials=1))
+    assert "deviation over searches, each with the mean of its seeds" in _sections.find(section).render(study)
+    html = _sections.find(section).render(plain)
+    assert "deviation over training seeds" in html and "search" not in html
+
+
+def test_a_promoted_network_stands_beside_the_mean_over_searches(folder):
+    assert "| mean over searches, % |" in promotion(folder, "lmcl", anyway=True).description
 
 
 def test_importance_is_told_from_all_searches_of_a_loss(study):
