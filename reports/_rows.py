@@ -95,8 +95,12 @@ def in_order(study: Study, role: str) -> list[Row]:
 def searches(study: Study) -> int:
     """By how many independent searches each tuned loss was tuned, as far as confirmed; 1 where the seeds are the units."""
     anew = [row for row in rows(study, "tuned") if row.searched_anew(study)]
-    ended = [{one.trial.search for state in ("finished", "failed") for one in row.done(state)} for row in anew]
-    return min(map(len, ended), default=1)
+    return min(map(searches_of, anew), default=1)
+
+
+def searches_of(row: Row) -> int:
+    """How many searches of a row have a confirmed run that ended."""
+    return len({one.trial.search for state in ("finished", "failed") for one in row.done(state)})
 
 
 def unit(study: Study) -> str:

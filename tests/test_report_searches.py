@@ -173,6 +173,19 @@ def test_searches_that_are_to_come_make_a_pilot(folder, tmp_path):
     assert line.comparison is None and "1 and 1 searches" in line.refused, "seeds of one search are no units"
 
 
+def test_a_search_that_confirmed_nothing_is_named_in_the_verdict(folder, study, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "made_up")
+    for one in reports.read(copy).of("tuned"):
+        if one.trial.arm == "lmcl #3":
+            shutil.rmtree(one.folder)
+    text = said.scope(reports.read(copy))
+    assert (
+        "over 2 independent searches a loss, each of 48 epochs (of 3 that were asked for 2 of lmcl confirmed a winner"
+        in text
+    )
+    assert "asked for" not in said.scope(study)
+
+
 @pytest.mark.parametrize("section", ["verdict", "hyperparameters", "effort", "variance", "cost", "pareto"])
 def test_the_sections_that_look_at_rows_or_searches_answer_it(section, study):
     html = _sections.find(section).render(study)
