@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from bench.errors import RequestError
 from bench.record import Record
 from reports import _figures
-from reports._study import Study
+from reports._study import Study, remembered
 from reports.statistics import Sample
 
 ROLES = ("tuned", "default", "again", "untrained")
@@ -69,7 +68,7 @@ def rows(study: Study, role: str | None = None) -> list[Row]:
     return [row for row in _all(study) if role in (None, row.role)]
 
 
-@lru_cache(maxsize=64)
+@remembered
 def _all(study: Study) -> tuple[Row, ...]:
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in study.of(*ROLES):
@@ -130,7 +129,7 @@ def primary(study: Study) -> str:
     return ""
 
 
-@lru_cache(maxsize=64)
+@remembered
 def protocols(study: Study) -> tuple[str, ...]:
     """The test protocols that were scored, in the study's own order."""
     scored = {name for record in study.of(*ROLES) for name in record.scores}
@@ -138,7 +137,7 @@ def protocols(study: Study) -> tuple[str, ...]:
     return tuple(dict.fromkeys([name for name in named if name in scored] + sorted(scored)))
 
 
-@lru_cache(maxsize=64)
+@remembered
 def figures(study: Study, protocol: str) -> tuple[str, ...]:
     """The figures of a protocol, in the order in which it gives them; what says a spread is no figure of its own.
 
