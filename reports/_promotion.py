@@ -66,9 +66,11 @@ def promotion(folder: str | Path, loss: str | None = None, anyway: bool = False)
 def _row(study: Study, metric: str, loss: str | None) -> Row:
     """The best tuned row, or the best one of that name."""
     tuned = _rows.rows(study, "tuned")
+    if not tuned:
+        raise RequestError(f"study {study.name!r} has confirmed no loss yet: let the sweep go on until it has")
     named = [row for row in tuned if loss in (None, row.label, row.loss)]
     if not named:
-        known = _words.listing(sorted({row.label for row in tuned})) or "none yet"
+        known = _words.listing(sorted({row.label for row in tuned}))
         raise RequestError(f"study {study.name!r} confirmed no loss {loss!r}; it confirmed: {known}")
     row = named[0]
     if not metric or _rows.cell(study, row, metric).sample is None:
