@@ -170,7 +170,7 @@ def test_what_comes_from_a_study_is_escaped(copy):
 
 def test_a_page_over_eight_megabytes_is_refused(copy, monkeypatch):
     monkeypatch.setattr(_write, "page", lambda study, **options: "x" * 8_000_001)
-    with pytest.raises(RequestError, match=r"would be 8.0 MB, expected at most 8 MB.*fewer sections"):
+    with pytest.raises(RequestError, match=r"would be 8.0 MB, expected at most 8 MB: .*--no-pictures.*fewer sections"):
         reports.write(copy)
     assert not (copy / "report").exists()
 
