@@ -114,7 +114,7 @@ def plan(found: Any) -> None:
     )
     table = Table(box=None, pad_edge=False)
     units = "searches" if found.comparisons[0].unit == "search" else "seeds"
-    for column in ("", f"{units} now", "finds now, points", f"{units} needed", "at worst", "further runs", "training"):
+    for column in ("", f"{units} now", "finds now, points", f"{units} needed", "at worst", "runs", "training"):
         table.add_column(column, justify="left" if not column else "right", no_wrap=True)
     for need in found.comparisons:
         costs = [_or_none(need.runs), _time(need.seconds)]
@@ -139,10 +139,13 @@ def plan(found: Any) -> None:
 def _together(found: Any, units: str) -> str:
     if found.seeds is None:
         return f"together: no number of {units} serves every comparison; the test needs more identities"
-    if not found.runs:
+    if found.seeds <= min(need.seeds for need in found.comparisons):
         return f"together: the {units} that are there serve every comparison ({found.seeds} would)"
     part = "tune" if units == "searches" else "confirm"
-    return f"together: `{part}: {{{units}: {found.seeds}}}`, {found.runs} further runs, {_time(found.seconds)} one after another"
+    return (
+        f"together: `{part}: {{{units}: {found.seeds}}}` in a new study (another number is another study), "
+        f"{found.runs:,} runs of these rows with their tuning, {_time(found.seconds)} one after another"
+    )
 
 
 def _or_none(number: int | None) -> str:

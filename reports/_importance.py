@@ -93,9 +93,10 @@ def _without(
     forest: "list[ExtraTreeRegressor]", x: np.ndarray, y: np.ndarray, held: np.ndarray, draw: np.random.Generator
 ) -> np.ndarray:
     """(P,) the mean squared error on the held-out trials when one parameter is that of others."""
-    donors = draw.permutation(len(x))[:DONORS]
-    mixed = np.tile(np.repeat(x[held], len(donors), axis=0), (x.shape[1], 1, 1))  # (P, held * donors, P)
+    order = draw.permutation(len(x))
+    donors = np.stack([order[order != one][:DONORS] for one in held])  # (held, donors): never the trial itself
+    mixed = np.tile(np.repeat(x[held], donors.shape[1], axis=0), (x.shape[1], 1, 1))  # (P, held * donors, P)
     for p, rows in enumerate(mixed):
-        rows[:, p] = np.tile(x[donors, p], len(held))
+        rows[:, p] = x[donors.ravel(), p]
     found = _told(forest, mixed.reshape(-1, x.shape[1])).reshape(len(mixed), len(held), -1)
     return ((found - y[held, None]) ** 2).mean(axis=(1, 2))

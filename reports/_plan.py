@@ -29,10 +29,11 @@ class Need:
         needed: seeds of each that find the wanted effect; None: no number of them does.
         at_worst: the same where the spread over seeds is at the upper end of what was seen (one chance in five is beyond).
         identities: seeds of each -> how many times as many identities find it; None: none do.
-        runs: further runs of both rows that `needed` means; None: no number of them helps.
+        runs: of both rows with `needed`, in a new study, tuning among them (another number of seeds or searches is another
+            study); None: no number of them helps.
         seconds: what these take one after another, by what the rows' runs took in training; None: not known.
-        unit: what is called seeds here: `seed`, or `search` where each loss was tuned by several; a further one of these has
-            its tuning trials among its runs.
+        unit: what is called seeds here: `seed`, or `search` where each loss was tuned by several; one of these has its
+            tuning trials among its runs.
     """
 
     a: str
@@ -55,7 +56,7 @@ class Plan:
 
     Attributes:
         seeds: of every row (searches where the comparisons' unit is these), that serve all comparisons; None: no number does.
-        runs, seconds: what that means together, each row's further runs counted once.
+        runs, seconds: what that means together, each row's runs counted once.
     """
 
     study: str
@@ -121,25 +122,22 @@ def _need(study: Study, line: Line, metric: str, effect: float, power: float) ->
     )
 
 
-def _cost(study: Study, rows: Sequence[Row], seeds: int | None) -> tuple[int | None, float | None]:
-    """Further runs that bring each row to so many seeds, or searches, and their seconds."""
-    if seeds is None:
+def _cost(study: Study, rows: Sequence[Row], units: int | None) -> tuple[int | None, float | None]:
+    """The runs of these rows in a study of so many seeds, or searches, and their seconds."""
+    if units is None:
         return None, None
-    further = [_further(study, row, seeds) for row in rows]
-    runs = sum(count for count, _ in further)
-    if any(seconds is None for count, seconds in further if count):
-        return runs, None
-    return runs, sum(count * (seconds or 0.0) for count, seconds in further)
+    parts = [part for row in rows for part in _made(study, row, units)]
+    known = [count * seconds for count, seconds in parts if seconds is not None]
+    return round(sum(count for count, _ in parts)), sum(known) if len(known) == len(parts) else None
 
 
-def _further(study: Study, row: Row, seeds: int) -> tuple[int, float | None]:
-    """Runs that a row lacks, and the seconds of one. A further search means as many as the others had in the mean."""
-    ended = [*row.done("finished"), *row.done("failed")]
-    if not row.searched_anew(study):
-        return max(0, seeds - len(ended)), _seconds(row.done("finished"))
+def _made(study: Study, row: Row, units: int) -> Sequence[tuple[float, float | None]]:
+    """(runs, seconds of one) that a row takes: its tuning and its seeds, or searches that mean as many as they did here."""
     runs = [r for r in study.of(*_OF_A_SEARCH) if (r.trial.backbone, r.trial.name) == (row.backbone, row.label)]
-    lacks = max(0, seeds - len({one.trial.search for one in ended}))
-    return round(lacks * len(runs) / len(row.searches)), _seconds(runs)
+    if row.searched_anew(study):
+        return [(units * len(runs) / len(row.searches), _seconds(runs))]
+    tuning = [record for record in runs if record.trial.role != "tuned"]
+    return [(len(tuning), _seconds(tuning))] * bool(tuning) + [(units, _seconds(row.done("finished")))]
 
 
 def _seconds(records: Sequence[Record]) -> float | None:

@@ -66,9 +66,11 @@ def promotion(folder: str | Path, loss: str | None = None, anyway: bool = False)
 def _row(study: Study, metric: str, loss: str | None) -> Row:
     """The best tuned row, or the best one of that name."""
     tuned = _rows.rows(study, "tuned")
+    if not tuned:
+        raise RequestError(f"study {study.name!r} has confirmed no loss yet: let the sweep go on until it has")
     named = [row for row in tuned if loss in (None, row.label, row.loss)]
     if not named:
-        known = _words.listing(sorted({row.label for row in tuned})) or "none yet"
+        known = _words.listing(sorted({row.label for row in tuned}))
         raise RequestError(f"study {study.name!r} confirmed no loss {loss!r}; it confirmed: {known}")
     row = named[0]
     if not metric or _rows.cell(study, row, metric).sample is None:
@@ -154,7 +156,8 @@ def _description(study: Study, row: Row, one: Record, metric: str, why: str, aga
     rank = (
         f"rank {_words.ranks(place)} of {len(rows)}" if place else f"one of {_words.many(len(rows), 'row')}, unranked"
     )
-    lines = ["| figure | mean over seeds, % | 95 % interval | this network, % | protocol |", "|---|---|---|---|---|"]
+    units = _words.plural("search" if row.searched_anew(study) else "seed")
+    lines = [f"| figure | mean over {units}, % | 95 % interval | this network, % | protocol |", "|---|---|---|---|---|"]
     for figure, sample in _leading(study, row):
         low, high = level_interval(sample)
         own = _words.percent(one.metrics[figure]) if figure in one.metrics else _words.DASH

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from bench.errors import RequestError
 from bench.record import Record
 from reports import _figures
-from reports._study import Study
+from reports._study import Study, remembered
 from reports.statistics import Sample
 
 ROLES = ("tuned", "default", "again", "untrained")
@@ -69,7 +68,7 @@ def rows(study: Study, role: str | None = None) -> list[Row]:
     return [row for row in _all(study) if role in (None, row.role)]
 
 
-@lru_cache(maxsize=64)
+@remembered
 def _all(study: Study) -> tuple[Row, ...]:
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in study.of(*ROLES):
@@ -95,8 +94,23 @@ def in_order(study: Study, role: str) -> list[Row]:
 def searches(study: Study) -> int:
     """By how many independent searches each tuned loss was tuned, as far as confirmed; 1 where the seeds are the units."""
     anew = [row for row in rows(study, "tuned") if row.searched_anew(study)]
-    ended = [{one.trial.search for state in ("finished", "failed") for one in row.done(state)} for row in anew]
-    return min(map(len, ended), default=1)
+    return min(map(searches_of, anew), default=1)
+
+
+def searches_of(row: Row) -> int:
+    """How many searches of a row have a confirmed run that ended."""
+    return len({one.trial.search for state in ("finished", "failed") for one in row.done(state)})
+
+
+def unit(study: Study) -> str:
+    """What the deviations of a study are over: `search` where a row was tuned by several, else `seed`."""
+    return "search" if any(row.searched_anew(study) for row in rows(study)) else "seed"
+
+
+def one_run(study: Study, row: Row, metric: str) -> float:
+    """The standard error of one run that comes from the test identities, whatever the row's units are; else NaN."""
+    sample = cell(study, row, metric, runs_apart=True).sample
+    return sample.within if sample else float("nan")
 
 
 def label(study: Study, name: str, backbone: str) -> str:
@@ -115,7 +129,7 @@ def primary(study: Study) -> str:
     return ""
 
 
-@lru_cache(maxsize=64)
+@remembered
 def protocols(study: Study) -> tuple[str, ...]:
     """The test protocols that were scored, in the study's own order."""
     scored = {name for record in study.of(*ROLES) for name in record.scores}
@@ -123,7 +137,7 @@ def protocols(study: Study) -> tuple[str, ...]:
     return tuple(dict.fromkeys([name for name in named if name in scored] + sorted(scored)))
 
 
-@lru_cache(maxsize=64)
+@remembered
 def figures(study: Study, protocol: str) -> tuple[str, ...]:
     """The figures of a protocol, in the order in which it gives them; what says a spread is no figure of its own.
 

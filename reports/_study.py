@@ -1,15 +1,18 @@
 """A study as it lies on disk: its records, and the facts that the sweep wrote beside them."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import wraps
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from bench import ledger
 from bench.errors import RequestError
 from bench.record import Record, read_study
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +32,7 @@ class Study(Sequence[Record]):
     facts: dict[str, Any] = field(default_factory=dict)
     ledger: tuple[dict[str, Any], ...] = ()
     pictures: bool = True
+    _remembered: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -81,7 +85,20 @@ class Study(Sequence[Record]):
         return sorted((self.folder / "contact_sheets").glob("*.png"))
 
 
-@lru_cache(maxsize=64)  # this and what `_rows` keeps are asked for every cell of every table, over all records
+def remembered(function: Callable[Concatenate[Study, P], T]) -> Callable[Concatenate[Study, P], T]:
+    """What a function says of a study is kept with that study, as long as there is one: it is asked for every cell."""
+
+    @wraps(function)
+    def answer(study: Study, *args: P.args, **named: P.kwargs) -> T:
+        key = (answer, args, *named.items())
+        if key not in study._remembered:
+            study._remembered[key] = function(study, *args, **named)
+        return study._remembered[key]
+
+    return answer
+
+
+@remembered
 def _of(study: Study, roles: tuple[str, ...]) -> tuple[Record, ...]:
     return tuple(record for record in study.records if record.trial.role in roles)
 

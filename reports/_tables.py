@@ -76,7 +76,7 @@ def _figure(study: Study, row: _rows.Row, metric: str) -> dict[str, Any]:
         metric: cell.sample.mean,
         f"{metric}.sd": cell.sample.spread,
         f"{metric}.n": cell.sample.seeds,
-        f"{metric}.se": cell.sample.within,
+        f"{metric}.se": _rows.one_run(study, row, metric),
         f"{metric}.low": low,
         f"{metric}.high": high,
         f"{metric}.note": " ".join(note for note in notes if note) or None,
@@ -131,7 +131,7 @@ def leading(study: Study) -> Board:
         "rank",
         "loss",
         "backbone",
-        "seeds",
+        _words.ended(_rows.unit(study)).lower(),
         *[f"{_figures.full_title(m)} %" for m in found],
         "tuned hyper-parameters" if study.searched else "hyper-parameters",
     ]
@@ -155,7 +155,9 @@ def leading(study: Study) -> Board:
     return Board(head, rows, list(notes))
 
 
-_NOTE = "Mean ± standard deviation over training seeds. Intervals, tests, cost and provenance: report.html."
+def _note(study: Study) -> str:
+    over = _words.units(_rows.unit(study))
+    return f"Mean ± standard deviation over {over}. Intervals, tests, cost and provenance: report.html."
 
 
 def markdown(study: Study) -> str:
@@ -167,7 +169,7 @@ def markdown(study: Study) -> str:
     said = " ".join(sentences(study))
     table = "\n".join("| " + " | ".join(line) + " |" for line in (found.head, rule, *found.rows))
     marks = "".join(f"({number}) Not ranked: {mark}.\n" for number, mark in enumerate(found.notes, 1))
-    return f"# {study.name}\n\n{said}\n\n{table}\n\n{_NOTE}\n" + (f"\n{marks}" if marks else "")
+    return f"# {study.name}\n\n{said}\n\n{table}\n\n{_note(study)}\n" + (f"\n{marks}" if marks else "")
 
 
 def tex(study: Study) -> str:
@@ -175,7 +177,7 @@ def tex(study: Study) -> str:
     from reports.verdict import sentences
 
     found = leading(study)
-    said = [*sentences(study), _NOTE]
+    said = [*sentences(study), _note(study)]
     said += [f"({number}) Not ranked: {mark}." for number, mark in enumerate(found.notes, 1)]
     lines = [r"% \usepackage{booktabs}", *[f"% {sentence}" for sentence in said]]
     lines += [rf"\begin{{tabular}}{{rllr{'r' * (len(found.head) - 5)}l}}", r"\toprule"]

@@ -105,6 +105,18 @@ def plural(noun: str) -> str:
     return f"{noun}es" if noun.endswith("ch") else f"{noun}s"
 
 
+def units(unit: str) -> str:
+    """What a deviation is over: `training seeds`; of a study that has rows whose unit is the search, these."""
+    if unit == "seed":
+        return "training seeds"
+    return "searches, each with the mean of its seeds (of rows that were not tuned by several: training seeds)"
+
+
+def ended(unit: str) -> str:
+    """The head of a column that counts a row's runs: `6 in 3 searches` is no number of seeds."""
+    return "Seeds" if unit == "seed" else "Runs"
+
+
 def listing(words: Sequence[str], last: str = "and") -> str:
     """`a, b and c`."""
     return " ".join([", ".join(words[:-1]), last, words[-1]]) if len(words) > 1 else "".join(words)

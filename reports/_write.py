@@ -41,8 +41,9 @@ def write(
     with _kept(folder / "figures") if figures else nullcontext():
         text = page(study, sections=sections, refresh=refresh)
         if (size := len(text.encode())) > LARGEST:
+            smaller = "leave out the pictures (--no-pictures), or " * pictures
             raise RequestError(
-                f"the report would be {size / 1e6:.1f} MB, expected at most {LARGEST / 1e6:.0f} MB: name fewer sections "
+                f"the report would be {size / 1e6:.1f} MB, expected at most {LARGEST / 1e6:.0f} MB: {smaller}name fewer sections "
                 f"({', '.join(_sections.names())})"
             )
     folder.mkdir(exist_ok=True)

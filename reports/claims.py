@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from reports import _markup as html
-from reports import _words, criteria
+from reports import _rows, _words, criteria
 from reports._study import Study
 from reports.criteria import Finding
 
@@ -14,8 +14,8 @@ ORDER = 32
 _METHOD = (
     "A claim holds (PASS) where all of its parts do, fails (FAIL) where one of them does, and is otherwise not decidable "
     "with these data. A part passes where the whole 95 % interval of its figure is on the claimed side of the bound, "
-    "fails where all of it is on the other side, and is not decidable between, below five seeds, or where something is "
-    "missing. Figures of test protocols have the two-way interval over training seeds and test identities; figures of "
+    "fails where all of it is on the other side, and is not decidable between, below five seeds (three searches), or where "
+    "something is missing. Figures of test protocols have the two-way interval over {units} and test identities; figures of "
     "features have a t interval over training seeds. The intervals of the parts are not corrected for their number: "
     "for a PASS all must clear their bounds at once. A FAIL is a finding about these data and this training, and is shown "
     "like a PASS. The bounds are this project's, as the papers give pictures or single figures."
@@ -27,12 +27,15 @@ def render(records: Study) -> Markup:
     named = [str(name) for name in records.facts.get("criteria") or ()]
     if not named:
         return Markup("")
+    unit = _rows.unit(records)
     judged = {name: criteria.find(name).judge(records) for name in named}
     columns = [html.Column("", "short"), html.Column("Claim and its parts", "wide")]
-    columns += [html.Column("Verdict", "short"), html.Column("Figures", "wide"), html.Column("Seeds")]
+    columns += [html.Column("Verdict", "short"), html.Column("Figures", "wide")]
+    columns.append(html.Column("Seeds" if unit == "seed" else "Units"))
     bodies = [_claim(name, found) for name, found in judged.items()]
-    tables = [_details(name, found) for name, found in judged.items()]
-    return html.join([html.paragraph(_METHOD, kind="note"), html.table(columns, bodies), *tables])
+    tables = [_details(name, found, unit) for name, found in judged.items()]
+    method = html.paragraph(_METHOD.format(units=_words.units(unit)), kind="note")
+    return html.join([method, html.table(columns, bodies), *tables])
 
 
 def _claim(name: str, found: Sequence[Finding]) -> list[list[html.Shown]]:
@@ -56,7 +59,7 @@ def _summary(found: Sequence[Finding]) -> str:
     return f"of {_words.many(len(verdicts), 'part')}: {', '.join(counted)}"
 
 
-def _details(name: str, found: Sequence[Finding]) -> Markup:
+def _details(name: str, found: Sequence[Finding], unit: str) -> Markup:
     """The tables behind the parts."""
     tables = []
     for one in found:
@@ -64,5 +67,6 @@ def _details(name: str, found: Sequence[Finding]) -> Markup:
             head, *lines = one.details
             columns = [html.Column(title, "" if place else "short") for place, title in enumerate(head)]
             tables.append(html.table(columns, [[list(line) for line in lines]]))
-    heading = html.heading(f"{criteria.find(name).ID}: figures by arm, mean ± standard deviation over training seeds")
+    said = f"figures by arm, mean ± standard deviation over {_words.units(unit)}"
+    heading = html.heading(f"{criteria.find(name).ID}: {said}")
     return html.join([heading, *tables]) if tables else Markup("")

@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from reports import _cells, _figures, _rows
+from reports import _cells, _figures, _rows, _words
 from reports import _markup as html
 from reports._study import Study
 
@@ -32,7 +32,11 @@ def _table(study: Study, protocol: str) -> Markup:
     bodies[-1].append([_cells.chance_name(metrics, notes), *[_cells.chance(study, metric) for metric in metrics]])
     leading = _rows.leading_figure(study, protocol)
     counts = _cells.counted(study, leading)
-    said = ["% ± standard deviation over seeds.", f"Counted: {counts}." if counts else "", "Protocol version"]
+    said = [
+        f"% ± standard deviation over {_words.units(_rows.unit(study))}.",
+        f"Counted: {counts}." if counts else "",
+        "Protocol version",
+    ]
     version = html.identifier(_rows.score_of(study, leading).get("hash", "unknown"))
     caption = Markup("{} {}. {}").format(" ".join(said), version, _cells.overlap(study, leading))
     title = html.heading(_figures.protocol_title(protocol))

@@ -16,7 +16,7 @@ ORDER = 46
 _GROUP = re.compile(r"(?P<part>[^/]+)/group_(?P<group>[^/]+)/(?P<figure>.+)$")
 _CAPTION = (
     "A pair counts for a group where both of its people are of it, a search where its probe is; thresholds are those of all "
-    "groups together. % ± standard deviation over seeds. Gap: the highest group's mean less the lowest's, in points. "
+    "groups together. % ± standard deviation over {units}. Gap: the highest group's mean less the lowest's, in points. "
     "Groups differ in their people and images too, so that a gap is one on these lists, and no property of a loss alone."
 )
 
@@ -33,7 +33,8 @@ class Slice(NamedTuple):
 def render(records: Study) -> Markup:
     """A table a figure: a line a row of the leaderboard, a column a group, and the gap between them."""
     tables = [_table(records, one) for one in slices(records)]
-    return html.join([html.paragraph(_CAPTION, kind="note"), *tables]) if tables else Markup("")
+    said = _CAPTION.format(units=_words.units(_rows.unit(records)))
+    return html.join([html.paragraph(said, kind="note"), *tables]) if tables else Markup("")
 
 
 def slices(study: Study) -> list[Slice]:

@@ -44,7 +44,10 @@ def render(records: Study) -> Markup:
             chosen = [_chosen(found) for found in sets]
             album = _album(records, name, sets, chosen, sum(map(len, parts)) < ROOM)
             persons |= album.persons and bool(album.shown)
-            parts += [html.heading(_figures.protocol_title(name)), _missing(records, album)]
+            parts += [
+                html.heading(_figures.protocol_title(name)),
+                _missing(records, album) if any(chosen) else Markup(""),
+            ]
             parts += [_set(records, found, groups, album) for found, groups in zip(sets, chosen, strict=True)]
     if not parts:
         return html.paragraph("No scores of pairs or probes: no confirmation run has kept any.")
@@ -67,7 +70,7 @@ def _album(study: Study, protocol: str, sets: Sequence[Hard], chosen: Sequence[G
 def _missing(study: Study, album: Album) -> Markup:
     """Why there are no names or no pictures, where that is not what was asked."""
     if album.missing:
-        what = "Pictures" if album.names else "Names and pictures"
+        what = "Some pictures" if album.shown else "Pictures" if album.names else "Names and pictures"
         return html.paragraph(f"{what} are left out: {album.missing.rstrip('.')}.", kind="note")
     if not study.pictures or not album.shown:
         why = "to keep this file small" if study.pictures else "as was asked"
@@ -106,12 +109,13 @@ def _counts(study: Study, found: Hard) -> Markup:
     said = [f"{found.name}: {len(found.same):,} {what}, {every:,} of them wrong with every loss."]
     said += [f"Threshold: {found.threshold}."] if found.threshold else [_SEARCHED]
     columns = [html.Column("Loss", "short"), html.Column("Wrong, % of its runs")]
-    columns += [html.Column("Wrong with it alone"), html.Column("Right with it alone")]
+    several = len(found.rows) > 1  # of one row alone it is the column before
+    columns += [html.Column("Wrong with it alone"), html.Column("Right with it alone")] * several
     body: list[list[html.Shown]] = []
     for row, wrong, alone, spared in _hard.counts(found):
         label = _rows.label(study, row.name, row.backbone)
-        shares = [html.Item(_words.percent(wrong), wrong), html.Item(f"{alone:,}", alone)]
-        body.append([html.Item(label, label), *shares, html.Item(f"{spared:,}", spared)])
+        apart = [html.Item(f"{number:,}", number) for number in (alone, spared)] * several
+        body.append([html.Item(label, label), html.Item(_words.percent(wrong), wrong), *apart])
     return html.table(columns, [body], caption=" ".join(said), sortable=True)
 
 

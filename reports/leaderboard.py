@@ -14,14 +14,10 @@ from reports.statistics import level_interval
 TITLE = "Leaderboard"
 ORDER = 20
 _CAPTION = (
-    "Figures are percentages: mean ± standard deviation over training seeds. Dot and whiskers: mean and 95 % interval "
-    "over both seeds and test identities; the dashed line is the reference. Rows share their test identities, so "
+    "Figures are percentages: mean ± standard deviation over {units}. Dot and whiskers: mean and 95 % interval "
+    "over both these and test identities; the dashed line is the reference. Rows share their test identities, so "
     "overlapping whiskers are no test of a difference: see the next section. SE: standard error of one run that comes "
     "from the test identities alone."
-)
-_SEARCHED = (
-    "Of a loss that was tuned by several independent searches, deviation and interval are those over the searches, each with "
-    "the mean of its seeds."
 )
 _PUBLISHED = (
     "Figures printed in papers are not in these tables: they come from other training data and budgets and are not "
@@ -34,10 +30,10 @@ def render(records: Study) -> Markup:
     rows = _rows.rows(records)
     if not any(row.done("finished") or row.done("failed") for row in rows):
         return html.paragraph("No test figures yet: no confirmation run has ended.")
-    notes = html.Footnotes()
+    notes, unit = html.Footnotes(), _rows.unit(records)
     leading = [metric for p in _rows.protocols(records) if (metric := _rows.leading_figure(records, p))]
     ranks = _comparisons.ranks(records, _rows.primary(records))
-    columns = [html.Column("Rank"), html.Column("Loss", "wide"), html.Column("Seeds")]
+    columns = [html.Column("Rank"), html.Column("Loss", "wide"), html.Column(_words.ended(unit))]
     columns += [html.Column(_title(records, metric, notes)) for metric in leading]
     axes = {metric: _axis(records, rows, metric) for metric in leading}
     bodies = [
@@ -61,14 +57,9 @@ def render(records: Study) -> Markup:
         ]
     )
     foot = _foot(records, leading, axes)
-    table = html.table(columns, bodies, caption=_caption(rows, records), foot=foot, sortable=True, filterable=True)
+    caption = _CAPTION.format(units=_words.units(unit))
+    table = html.table(columns, bodies, caption=caption, foot=foot, sortable=True, filterable=True)
     return html.join([table, notes.html(), html.paragraph(_PUBLISHED, kind="note")])
-
-
-def _caption(rows: Sequence[Row], study: Study) -> str:
-    if not any(row.searched_anew(study) for row in rows):
-        return _CAPTION
-    return f"{_CAPTION} {_SEARCHED}"
 
 
 def _title(study: Study, metric: str, notes: html.Footnotes) -> Markup:
@@ -119,7 +110,7 @@ def _axis(study: Study, rows: Sequence[Row], metric: str) -> _Axis:
     inside = [sample for row, sample in samples if row.role in ("tuned", "again")] or [sample for _, sample in samples]
     edges = [edge for sample in inside for edge in (*level_interval(sample), sample.mean)]
     reference = [s.mean for row, s in samples if row.role == "tuned" and row.label == study.reference]
-    places = _words.digits(sample.within for _, sample in samples)
+    places = _words.digits(_rows.one_run(study, row, metric) for row, _ in samples)
     low, high = html.span(edges)
     return _Axis(max(low, 0.0), min(high, 1.0), reference[0] if len(reference) == 1 else math.nan, places)
 
@@ -132,7 +123,7 @@ def _figure(study: Study, row: Row, metric: str, axis: _Axis, notes: html.Footno
         return item
     low, high = level_interval(cell.sample)
     whisker = html.whisker(cell.sample.mean, low, high, axis.span, axis.reference)
-    within = cell.sample.within
+    within = _rows.one_run(study, row, metric)
     error = html.small(f"SE {_words.percent(within, axis.places)}") if math.isfinite(within) else ""
     return html.Item(Markup("{}{}{}").format(item.html, whisker, error), item.sort)
 

@@ -23,7 +23,7 @@ ORDER = 26
 FEWEST = 3  # values that make a curve
 _ALIKE = {("center", "center_weight"): _arms.center_weights, ("lmcl", "margin"): _arms.margins}  # know what 0 is
 _CAPTION = (
-    "Rows that differ in one hyper-parameter and in nothing else. Dot and bar: mean and 95 % interval over training seeds "
+    "Rows that differ in one hyper-parameter and in nothing else. Dot and bar: mean and 95 % interval over {units} "
     "and test identities. Dashed: the reference, {reference}. Rows share their test identities, so overlapping bars are "
     "no test of a difference."
 )
@@ -49,10 +49,8 @@ def render(records: Study) -> Markup:
     found = sweeps(records) if leading else []
     if not found:
         return Markup("")
-    parts = [
-        html.paragraph(_CAPTION.format(reference=records.reference), kind="note"),
-        _picture(records, found, leading),
-    ]
+    caption = _CAPTION.format(reference=records.reference, units=_words.units(_rows.unit(records)))
+    parts = [html.paragraph(caption, kind="note"), _picture(records, found, leading)]
     return html.join([*parts, *[_table(records, sweep, leading) for sweep in found]])
 
 
@@ -137,14 +135,15 @@ def _places(ax: "Axes", values: list[float]) -> dict[float, float]:
 def _table(study: Study, sweep: Sweep, leading: list[str]) -> Markup:
     notes = html.Footnotes()
     columns = [html.Column(sweep.letter), html.Column("Row", "short")]
-    columns += [html.Column(f"{_figures.full_title(metric)}, %") for metric in leading] + [html.Column("Seeds")]
+    columns += [html.Column(f"{_figures.full_title(metric)}, %") for metric in leading]
+    columns.append(html.Column(_words.ended(_rows.unit(study))))
     body: list[list[html.Shown]] = []
     for value, row in sweep.rows.items():
         cells = [_cells.figure(_rows.cell(study, row, metric), 2, notes) for metric in leading]
         ended = len(row.done("finished")) + len(row.done("failed"))
         who = [html.Item(_words.value(float(value)), value), _cells.label(study, row)]
-        body.append([*who, *cells, html.Item(str(ended), ended)])
-    caption = f"{_heading(study, sweep)}. Mean ± standard deviation over training seeds."
+        body.append([*who, *cells, html.Item(_cells.runs(study, row), ended)])
+    caption = f"{_heading(study, sweep)}. Mean ± standard deviation over {_words.units(_rows.unit(study))}."
     return html.join([html.table(columns, [body], caption=caption, sortable=True), notes.html()])
 
 

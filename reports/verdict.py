@@ -128,8 +128,19 @@ def _tuned(study: Study) -> str:
     budget = study.settings("tune").get("budget_epochs")
     epochs = f" of {_words.count(budget)} epochs" if budget else ""
     if (count := _rows.searches(study)) > 1:
-        return f"over {count} independent searches a loss" + (f", each{epochs}" if budget else "")
+        each = f", each{epochs}" if budget else ""
+        return f"over {count} independent searches a loss{each}{_lacking(study)}"
     return f"as tuned by one search{epochs} a loss"
+
+
+def _lacking(study: Study) -> str:
+    """The rows that have fewer searches than were asked for: a search without a winner, or to come, is in no figure."""
+    asked = study.settings("tune").get("searches", 1)
+    counted = [(row, _rows.searches_of(row)) for row in _rows.rows(study, "tuned")]
+    said = [f"{count} of {_rows.label(study, row.name, row.backbone)}" for row, count in counted if count < asked]
+    if not said:
+        return ""
+    return f" (of {asked} that were asked for {_words.listing(said)} confirmed a winner: the others are in no figure)"
 
 
 def _beyond(study: Study) -> str:

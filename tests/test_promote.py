@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import mlflow
 import pytest
-from made_up_study import copy, edit, full, pilot, runs  # noqa: F401 (fixtures)
+from made_up_study import copy, edit, full, keep, pilot, runs  # noqa: F401 (fixtures)
 from made_up_tracking import template  # noqa: F401 (fixture)
 from typer.testing import CliRunner
 
@@ -82,6 +82,13 @@ class TestWhatSpeaksAgainstIt:
         (tuned(copy, "lmcl")[4].folder / "record.json").unlink()
         with pytest.raises(RequestError, match=r"1 run of it not finished; it is a pilot of 4 seeds"):
             reports.promotion(copy, "lmcl")
+
+
+def test_a_study_that_confirmed_nothing_yet_has_nothing_to_promote(copy):
+    keep(copy, "tune")
+    for asked in (None, "lmcl"):
+        with pytest.raises(RequestError, match=r"'full' has confirmed no loss yet: let the sweep go on"):
+            reports.promotion(copy, asked)
 
 
 def test_figures_stand_in_the_tags_as_fractions_with_their_interval_and_protocol(full):

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from made_up_hard import FACES, NOISE, SEEDS, make
 from made_up_study import text_of
+from markupsafe import Markup
 from real_faces import DATA, LFW, needs_data
 from well_formed import assert_well_formed
 
@@ -142,8 +144,6 @@ class TestSection:
         assert made.name(3) == "image 3" and "another version of it" in made.missing and not made.shown
 
     def test_without_the_data_the_reason_is_said(self, study):
-        from dataclasses import replace
-
         from bench.plain import Options
 
         trial = replace(study[0].trial, protocols=(Options(name="lfw", pairs="lists/pairs.txt"),))
@@ -154,6 +154,27 @@ class TestSection:
         for path in copy.glob("*/raw.npz"):
             path.unlink()
         assert "No scores of pairs or probes" in text_of(hardest.render(reports.read(copy)))
+
+
+class TestNote:
+    """What stands above the tables of a protocol."""
+
+    def test_where_no_loss_is_wrong_nothing_is_left_out(self, study, monkeypatch):
+        monkeypatch.setattr(hardest, "_chosen", lambda found: [])
+        assert "left out" not in text_of(hardest.render(study))
+
+    def test_one_unreadable_image_leaves_the_other_pictures(self, study):
+        album = _pictures.Album(("a", "b"), "a cannot be read (cut short)", shown={1: Markup("<img>")})
+        assert "Some pictures are left out: a cannot be read" in hardest._missing(study, album)
+        assert "Pictures are left out: a cannot" in hardest._missing(study, _pictures.Album(album.names, album.missing))
+
+    def test_one_loss_alone_is_wrong_with_nobody_else(self, study):
+        (found,) = _hard.pairs(study, "lfw")
+        assert "with it alone" in hardest._counts(study, found)
+        one = replace(found, rows=found.rows[:1], **{k: getattr(found, k)[:1] for k in ("shown", "margin", "wrong")})
+        html = hardest._counts(study, one)
+        assert_well_formed(html)
+        assert "with it alone" not in html and html.count("<td") == 2
 
 
 @needs_data

@@ -1,6 +1,7 @@
 """Importance of hyper-parameters: against responses of known importance, against noise, and on the page."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -42,6 +43,14 @@ def test_known_shares_are_found_and_ranked():
     share = dict(zip(got.names, got.means, strict=True))
     assert share["learning_rate"] == pytest.approx(0.8, abs=0.2) and share["margin"] == pytest.approx(0.2, abs=0.08)
     assert abs(share["center_rate"]) < 0.03 and abs(share["weight_decay"]) < 0.03
+
+
+def test_a_trial_is_no_donor_of_its_own():
+    """A perfect forest, and fewer trials than donors: half the error is the variance over the others, exactly."""
+    x = np.random.default_rng(0).normal(size=(12, 2))
+    perfect = SimpleNamespace(predict=lambda seen, check_input: seen[:, 0])
+    error = _importance._without([perfect], x, x[:, 0], np.arange(12), np.random.default_rng(1))
+    assert error / 2 == pytest.approx([np.var(x[:, 0], ddof=1), 0.0])
 
 
 def test_an_interaction_counts_for_both():

@@ -27,9 +27,12 @@ from reports import (
     variance,
 )
 from reports import verdict as said
+from reports._promotion import promotion
 from reports.statistics import compare, compare_within, p_value, two_way
 
 METRIC = "lfw/accuracy"
+# Sections about what this study has not.
+ELSEWHERE = ("angles", "boundaries", "claims", "features", "groups", "published", "settings")
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +90,33 @@ def test_the_sentences_count_searches(study):
 
 def test_the_tables_have_one_row_a_loss_with_its_searches(study):
     html = leaderboard.render(study)
-    assert "6 in 3 searches" in html and "#2" not in text_of(html) and "over the searches" in html
+    assert "6 in 3 searches" in html and "#2" not in text_of(html) and "deviation over searches" in html
+    assert "over training seeds" not in html and ">Seeds</" not in html
     assert "search 2: " in html, "each search's hyper-parameters"
     table = _tables.board(study).set_index(["loss", "role"])
     assert table.loc[("lmcl", "tuned"), "searches"] == 3 and table.loc[("lmcl", "tuned"), f"{METRIC}.n"] == 3
     assert list(json.loads(table.loc[("lmcl", "tuned"), "hyperparameters"])) == ["1", "2", "3"]
     assert table.loc[("lmcl", "default"), "searches"] == 1 and table.loc[("lmcl", "default"), f"{METRIC}.n"] == 2
-    assert "6 in 3 searches" in _tables.markdown(study)
+    assert "6 in 3 searches" in _tables.markdown(study) and "deviation over searches" in _tables.markdown(study)
+
+
+def test_the_error_that_identities_put_into_one_run_is_not_that_of_a_mean_over_seeds(study):
+    row = _rows.rows(study, "tuned")[0]
+    each = [np.var(r.scores["lfw"]["clusters"][METRIC]["values"], ddof=1) / 10 for r in row.records]
+    table = _tables.board(study).set_index(["loss", "role"])
+    assert table.loc[(row.loss, "tuned"), f"{METRIC}.se"] == pytest.approx(math.sqrt(np.mean(each)), rel=1e-9)
+
+
+@pytest.mark.parametrize("section", ["figures", "leaderboard"])
+def test_what_a_deviation_is_over_is_said_of_each_kind_of_study(section, study, tmp_path):
+    plain = reports.read(make(tmp_path, seeds=2, trials=1))
+    assert "deviation over searches, each with the mean of its seeds" in _sections.find(section).render(study)
+    html = _sections.find(section).render(plain)
+    assert "deviation over training seeds" in html and "search" not in html
+
+
+def test_a_promoted_network_stands_beside_the_mean_over_searches(folder):
+    assert "| mean over searches, % |" in promotion(folder, "lmcl", anyway=True).description
 
 
 def test_importance_is_told_from_all_searches_of_a_loss(study):
@@ -152,20 +175,39 @@ def test_searches_that_are_to_come_make_a_pilot(folder, tmp_path):
     assert line.comparison is None and "1 and 1 searches" in line.refused, "seeds of one search are no units"
 
 
-@pytest.mark.parametrize("section", ["verdict", "hyperparameters", "effort", "variance", "cost", "pareto"])
-def test_the_sections_that_look_at_rows_or_searches_answer_it(section, study):
-    html = _sections.find(section).render(study)
+def test_a_search_that_confirmed_nothing_is_named_in_the_verdict(folder, study, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "made_up")
+    for one in reports.read(copy).of("tuned"):
+        if one.trial.arm == "lmcl #3":
+            shutil.rmtree(one.folder)
+    text = said.scope(reports.read(copy))
+    assert (
+        "over 2 independent searches a loss, each of 48 epochs (of 3 that were asked for 2 of lmcl confirmed a winner"
+        in text
+    )
+    assert "asked for" not in said.scope(study)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Few trials, which are all that is drawn one by one."""
+    return reports.read(make(tmp_path_factory.mktemp("runs"), seeds=1, searches=3, apart=0.004, trials=3))
+
+
+@pytest.mark.parametrize("section", _sections.names())
+def test_every_section_answers_a_study_of_several_searches(section, small):
+    html = _sections.find(section).render(small)
     assert_well_formed(html)
-    assert html.striptags()
+    assert bool(html.striptags()) == (section not in ELSEWHERE)
 
 
 def test_a_plan_counts_searches_with_their_tuning(folder, study):
     found = reports.plan(folder, 0.01)
     need = found.comparisons[0]
     assert (need.unit, need.seeds, min(need.identities)) == ("search", 3, 3)
-    each = len([r for r in study.of("search", "finalist", "tuned") if r.trial.name in ("softmax", "lmcl")]) / 6
-    if need.needed:
-        assert need.runs == pytest.approx(2 * each * max(0, need.needed - 3), abs=2)
+    each = 8 + 2 + 2  # of a search: trials, finalists, confirmed seeds
+    assert need.needed > 3 and need.runs == 2 * each * need.needed
+    assert found.seeds == max(one.needed for one in found.comparisons) and found.runs == 3 * each * found.seeds
 
 
 def drawn(searches, seeds, clusters, share, apart, effect, runs, draw, skewed=False):

@@ -1,13 +1,15 @@
 """The report that is written again while a sweep runs: when a trial has ended, and a last time."""
 
+import gc
 import threading
+import weakref
 from functools import partial
 
 import pytest
 from made_up_study import make
 
 from bench import locks, record
-from reports import _watch
+from reports import _watch, read, verdict
 from reports._write import write
 
 
@@ -16,6 +18,16 @@ def study(tmp_path, monkeypatch):
     """Its report has one section: a whole one takes seconds."""
     monkeypatch.setattr(_watch, "write", partial(write, sections=["failures"]))
     return make(tmp_path, seeds=2)
+
+
+def test_no_study_stays_in_memory_once_its_page_is_written(study):
+    """A watch of days reads the study anew for each page."""
+    known = read(study)
+    assert verdict.sentences(known)
+    seen = weakref.ref(known)
+    del known
+    gc.collect()
+    assert seen() is None
 
 
 def test_the_page_follows_the_trials_and_is_whole_when_nobody_runs_them(study):

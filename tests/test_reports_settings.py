@@ -69,6 +69,12 @@ def test_the_table_has_the_figures_of_the_records(tmp_path):
         assert cells[at - 1 : at + 3] == [value, label, _words.plus_minus(np.mean(own), np.std(own, ddof=1)), "5"]
 
 
+def test_of_several_searches_the_deviation_is_over_these(tmp_path):
+    html = settings.render(make(tmp_path, LMCL, searches=3, seeds=2))
+    assert "Mean ± standard deviation over searches" in html and "6 in 3 searches" in html
+    assert "95 % interval over searches" in html and "over training seeds" not in html
+
+
 def test_a_panel_for_each_hyperparameter_and_protocol(tmp_path):
     two = {label: replace(arm, figures={**LFW, "ytf/accuracy": 0.8}) for label, arm in CENTER.items()}
     html = _sections.find("settings").render(make(tmp_path, two))
