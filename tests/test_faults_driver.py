@@ -38,7 +38,7 @@ MOMENTS = (
     "mlflow:MlflowClient.create_run after 1",  # a trial's run that holds nothing
     "mlflow:MlflowClient.log_batch after 1",
     "mlflow:MlflowClient.set_terminated before 1",
-    "bench.tracking:Mirror._set_status after 1",
+    "bench._mlflow_trial:Filler.set_status after 1",
     "bench.tracking:Mirror.close before 1",  # all is done, the study's own run is open
 )
 
