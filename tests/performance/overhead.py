@@ -84,7 +84,7 @@ def ours(pool: RayPool, count: int, name: str, *, stores: bool) -> float:
     folder.mkdir(parents=True)
     with session._storage(study) if stores else nullcontext() as store:
         facts = opening._begin(study, folder, "overhead", store)
-        search = session._tuner(study, "cnn4", "lmcl", store)
+        search = session._tuner(study, "cnn4", "lmcl", 1, store)
         cells = [Cell(study, "cnn4", "lmcl", search)]
         window = MlflowWindow(name, folder, apart=True) if stores else NoWindow()
         driver = Driver(study, folder, cells, pool, window, Board(study, cells, io.StringIO()))
@@ -196,7 +196,7 @@ def alone(pool: RayPool, count: int, name: str) -> float:
         return ours(pool, count, name, stores=False)
 
 
-def _in_memory(study: Study, backbone: str, label: str, store) -> tuner.Tuner:
+def _in_memory(study: Study, backbone: str, label: str, search: int, store) -> tuner.Tuner:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
