@@ -49,16 +49,7 @@ class Apart:
         return self
 
     def _start(self) -> None:
-        # Where the parent finds its packages: in a cluster's job they came with it. No file of the current folder.
-        place = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-        self._child: subprocess.Popen[str] = subprocess.Popen(
-            [sys.executable, "-P", "-m", "bench._mlflow_child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"PYTHONPATH": place},
-            start_new_session=True,
-        )
+        self._child = started("bench._mlflow_child")
 
     def send(self, known: Record) -> bool:
         return self._ask("send", str(known.folder))
@@ -71,9 +62,7 @@ class Apart:
 
     def stop(self) -> None:
         """End the process, in the middle of what it does."""
-        self._child.kill()
-        with suppress(OSError), self._child:  # what was written to it, and not read, is lost
-            pass
+        ended(self._child)
 
     def _ask(self, kind: str, what: Any) -> bool:
         assert self._child.stdin and self._child.stdout
@@ -89,6 +78,27 @@ class Apart:
         except (OSError, ValueError):  # its end of the pipe is gone, or ours
             pass
         raise Failed("the process that writes it is gone")
+
+
+def started(module: str, *options: str, **environment: str) -> "subprocess.Popen[str]":
+    """A process of Python that runs a module of ours, and hears and answers in lines."""
+    # Where the parent finds its packages: in a cluster's job they came with it. No file of the current folder.
+    place = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+    return subprocess.Popen(
+        [sys.executable, "-P", *options, "-m", module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": place, **environment},
+        start_new_session=True,
+    )
+
+
+def ended(process: "subprocess.Popen[str]") -> None:
+    """End it, in the middle of what it does."""
+    process.kill()
+    with suppress(OSError), process:  # what was written to it, and not read, is lost
+        pass
 
 
 def say(to: IO[str], kind: str, what: Any) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import _mlflow_bundle, ledger
+from bench._mlflow_run import is_whole
 from bench._mlflow_store import FILES, LEDGER, SHEETS, STUDY, answering, client, runs, uri
 from bench.credentials import hidden
 from bench.drivers import identity
@@ -101,20 +102,16 @@ def _id(run: "Run") -> str:
 
 def _trials(of: "MlflowClient", parent: str, found: list["Run"], folder: Path) -> None:
     """The records of the trials of these runs: from the bundle, and from the run of each that is not in it."""
-    ended = {_id(run): run.data.tags.get("facebench.record", "") for run in found if _whole(run)}
+    ended = {_id(run): run.data.tags.get("facebench.record", "") for run in found if is_whole(run)}
     there = _mlflow_bundle.fetch(of, parent, folder, ended)
     for run in found:
         if _id(run) not in there:
             _trial(of, run, folder)
 
 
-def _whole(run: "Run") -> bool:
-    return run.data.tags.get("facebench.whole") == "true"
-
-
 def _trial(of: "MlflowClient", run: "Run", folder: Path) -> None:
     # Of a trial that was not sent whole the final files may be there in part.
-    wanted = FILES if _whole(run) else FILES[:2]
+    wanted = FILES if is_whole(run) else FILES[:2]
     there = {file.path for file in of.list_artifacts(run.info.run_id)}
     if "trial.json" in there:
         place = folder / _id(run)

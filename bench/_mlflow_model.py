@@ -5,18 +5,16 @@ A model that is `READY` is whole; one that is not was left by somebody who was k
 
 import json
 import math
-import os
 import select
 import subprocess
-import sys
 import tempfile
 import weakref
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench._mlflow_apart import ended, started
 from bench._mlflow_data import digests
 from bench._mlflow_run import checkpoints, labels, moment, parameters
 from bench._mlflow_store import Failed, name
@@ -125,8 +123,10 @@ class Exporter:
             Failed: the process is gone, or lacked room or memory: another time it may be made.
         """
         if not (process := self._process):
-            process = self._process = _started()
-            self._end = weakref.finalize(self, _ended, process)  # a mirror that failed is dropped as it is
+            process = self._process = started(
+                "bench._mlflow_export", "-W", "ignore", OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES=""
+            )
+            self._end = weakref.finalize(self, ended, process)  # a mirror that failed is dropped as it is
         assert process.stdin and process.stdout
         with suppress(OSError):
             print(json.dumps(asked), file=process.stdin, flush=True)
@@ -147,24 +147,6 @@ class Exporter:
         self._process = None
         if self._end:
             self._end()
-
-
-def _ended(process: "subprocess.Popen[str]") -> None:
-    process.kill()
-    with suppress(OSError), process:  # what was written to it, and not read, is lost
-        pass
-
-
-def _started() -> "subprocess.Popen[str]":
-    place = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-    return subprocess.Popen(
-        [sys.executable, "-P", "-W", "ignore", "-m", "bench._mlflow_export"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": place, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        start_new_session=True,
-    )
 
 
 def figures(known: Record, model: str) -> list["Metric"]:

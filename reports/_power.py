@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reports._sample import Sample
+from reports._sample import Sample, shared_unit
 from reports.statistics import LEAST, LEVEL, POWER, cluster_variance
 
 MOST = 1000  # seeds: what needs more needs something else
@@ -48,7 +48,7 @@ class Spread:
             clusters=len(difference),
             folds=a.kind == "folds",
             seeds=min(a.seeds, b.seeds),
-            unit="search" if a.unit == b.unit == "search" else "seed",
+            unit=shared_unit(a, b),
         )
 
     def widest(self) -> "Spread":

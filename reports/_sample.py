@@ -10,6 +10,11 @@ from bench.scores import cluster_variance
 LEAST = {"seed": 5, "search": 3}  # units that a verdict needs
 
 
+def shared_unit(a: "Sample", b: "Sample") -> str:
+    """What the units of a comparison are called: searches only where both sides have them."""
+    return "search" if a.unit == b.unit == "search" else "seed"
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """One figure of one leaderboard row: k training seeds, each scored on the same G identity clusters.

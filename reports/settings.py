@@ -12,7 +12,7 @@ from reports import _markup as html
 from reports._rows import Row
 from reports._study import Study
 from reports.criteria import _arms
-from reports.hyperparameters import LETTERS
+from reports.hyperparameters import LETTERS, title
 from reports.statistics import level_interval
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Sweep:
 
     @property
     def letter(self) -> str:
-        return LETTERS.get(self.name, self.name.replace("_", " "))
+        return title(self.name)
 
 
 def render(records: Study) -> Markup:
@@ -152,7 +152,7 @@ def _heading(study: Study, sweep: Sweep) -> str:
     of_loss = next(row for row in sweep.rows.values() if _arms.of([row], sweep.loss))
     given, own = of_loss.records[0].trial.loss_options, _arms.options(of_loss)
     same = [
-        f"{LETTERS.get(key, key.replace('_', ' '))} {_words.value(own[key])}"
+        f"{title(key)} {_words.value(own[key])}"
         for key in given
         if key != sweep.name and not isinstance(own[key], tuple)
     ]

@@ -16,6 +16,7 @@ from bench.errors import RequestError
 from bench.scores import cluster_variance as cluster_variance
 from reports._sample import LEAST as LEAST
 from reports._sample import Sample as Sample
+from reports._sample import shared_unit
 
 LEVEL = 0.05
 POWER = 0.8
@@ -157,7 +158,7 @@ def _comparison(a: Sample, b: Sample, result: TwoWay, higher_is_better: bool) ->
         detectable=half + float(stats.t.ppf(POWER, df)) * se,
         seeds=min(a.seeds, b.seeds),
         higher_is_better=higher_is_better,
-        unit="search" if a.unit == b.unit == "search" else "seed",
+        unit=shared_unit(a, b),
     )
 
 

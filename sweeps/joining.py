@@ -8,7 +8,6 @@ from typing import Any
 
 from bench import drivers, index, record, tracking
 from bench.errors import RequestError
-from bench.plain import arm
 from sweeps import database, lost, plan, reading, tuner
 from sweeps.claims import ASIDE, Begun, Claims, key
 from sweeps.parts import Budget
@@ -97,7 +96,7 @@ def _free(study: Study, share: Shared) -> None:
     for where, row in share.rows():
         if row.kind == "error" and where.role in lost.SHOWN:  # on finalists the winner may hang by now
             share.claims.remove(where, row)
-    for place in [(backbone, arm(label, search)) for backbone, label, search in plan.places(study)]:
+    for place in plan.arms(study):
         rows = [(where, row) for where, row in share.rows() if where[:3] == (*place, "search")]
         trials = [row for _, row in rows if row.state not in ASIDE]
         asking = any(row.state == "asking" for _, row in rows)

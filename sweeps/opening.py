@@ -11,7 +11,6 @@ from bench import index, record
 from bench.credentials import hidden, hidden_in
 from bench.elsewhere import Elsewhere
 from bench.errors import RequestError
-from bench.plain import arm
 from sweeps import joining, lost, plan, reading, tuner
 from sweeps.driver import Driver
 from sweeps.share import Alone, Share
@@ -30,7 +29,7 @@ def opened(
     again. A study that names its database may have other drivers."""
     facts = _known(study, folder)
     if study.storage:
-        searches = [search_name(study, *place) for place in places(study)]
+        searches = [search_name(study, *place) for place in plan.arms(study)]
         study, created, share = joining.join(study, folder, facts, searches, store, say)
         facts = (facts or _begun(study, command)) | _said(study) | {"created": created}
         mark(folder, facts, "running")
@@ -82,7 +81,7 @@ def _known(study: Study, folder: Path) -> dict[str, Any] | None:
 
 def _begin(study: Study, folder: Path, command: str | None, store: Any) -> dict[str, Any]:
     """Write the first `study.json`; what a study of that name left in the tuner's database is deleted."""
-    for place in places(study) if store else ():
+    for place in plan.arms(study) if store else ():
         if tuner.exists(name := search_name(study, *place), store):
             tuner.forget(name, store)
     facts = _begun(study, command)
@@ -133,10 +132,6 @@ def mark(folder: Path, facts: dict[str, Any], state: str) -> None:
     """Write `study.json` with a new state."""
     facts["state"] = state
     record.write_text(folder / "study.json", json.dumps(facts, indent=1, sort_keys=True), durable=True)
-
-
-def places(study: Study) -> list[lost.Place]:
-    return [(backbone, arm(label, search)) for backbone, label, search in plan.places(study)]
 
 
 def search_name(study: Study, backbone: str, arm: str) -> str:

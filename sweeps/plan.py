@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.credentials import hidden_in
-from bench.plain import Options, Trial
+from bench.plain import Options, Trial, arm
 from sweeps.parts import Range
 from sweeps.study import Study
 
@@ -51,6 +51,11 @@ def places(study: Study) -> list[tuple[str, str, int]]:
     """(backbone, entry of `losses`, number of its search from 1) of all that is searched, or confirmed as it is."""
     searches = range(1, 1 + (study.tune.searches if study.tune else 1))
     return [(backbone, label, number) for backbone in study.backbones for label in study.losses for number in searches]
+
+
+def arms(study: Study) -> list[tuple[str, str]]:
+    """The same as (backbone, `Trial.arm`)."""
+    return [(backbone, arm(label, search)) for backbone, label, search in places(study)]
 
 
 def fixed(study: Study, backbone: str, label: str, search: int = 1) -> Trial:

@@ -54,11 +54,11 @@ def test_one_search_is_the_default_and_changes_no_id_nor_digest_nor_name():
     said, usual = replicated(1), make(tune=TUNE, **SMALL)
     assert reading.digest(said) == reading.digest(usual) != reading.digest(replicated(3))
     assert Trial().id == Trial(search=1).id != Trial(search=2).id
-    assert [opening.search_name(usual, *place) for place in opening.places(usual)] == [
+    assert [opening.search_name(usual, *place) for place in plan.arms(usual)] == [
         "study/cnn4/softmax",
         "study/cnn4/lmcl",
     ]
-    assert [opening.search_name(said, *place) for place in opening.places(replicated(3))][3:] == [
+    assert [opening.search_name(said, *place) for place in plan.arms(replicated(3))][3:] == [
         "study/cnn4/lmcl",
         "study/cnn4/lmcl #2",
         "study/cnn4/lmcl #3",

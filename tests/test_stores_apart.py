@@ -4,10 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from counted import until
 from made_up_tracking import begun, rows, runs, template  # noqa: F401 (fixtures)
 from test_stores_window import active, trial
 
@@ -26,17 +26,10 @@ def alive(pid: int) -> bool:
         return False
 
 
-def until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_what_is_sent_is_there_and_a_process_that_is_killed_is_replaced(begun):
     shown = MlflowWindow("study", begun, apart=True)
     shown.send(trial(begun, 1))
-    until(lambda: rows("select count(*) from runs") == [(2,)])
+    until(lambda: rows("select count(*) from runs") == [(2,)], 60)
     first = shown._apart._child.pid
     assert "mlflow" not in Path(f"/proc/{first}/cmdline").read_text().replace("_mlflow_child", ""), "no store's URL"
     os.kill(first, signal.SIGINT)  # as Ctrl-C in the terminal would, were it in the sweep's session

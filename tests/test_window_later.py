@@ -1,9 +1,9 @@
 """What may wait (the models of networks) comes after all else, and costs the end of a sweep nothing but time that is there."""
 
 import threading
-import time
 
 import pytest
+from counted import until
 from made_up_tracking import begun, runs, template  # noqa: F401 (fixtures)
 
 from bench import record
@@ -42,24 +42,17 @@ def courier(copy):
     return Courier(lambda: copy, str)
 
 
-def until(true, patience=10.0):
-    end = time.monotonic() + patience
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def test_it_comes_when_nothing_waits(begun):
     copy = Slow()
     copy.free.clear()
     shown = courier(copy)
     first, *others = folders(begun, 3)
     shown.send(first)
-    until(lambda: copy.calls == [("send", 0)] and not shown._later)  # it is at work on what can wait
+    until(lambda: copy.calls == [("send", 0)] and not shown._later, 10)  # it is at work on what can wait
     for folder in others:
         shown.send(folder)
     copy.free.set()
-    until(lambda: len(copy.calls) == 6)
+    until(lambda: len(copy.calls) == 6, 10)
     assert copy.calls[1:4] == [("complete", 0), ("send", 1), ("send", 2)]
     assert shown.close("finished") == "" and copy.calls[-1] == ("close", "finished")
 
@@ -90,6 +83,6 @@ def test_what_fails_is_tried_again_a_few_times_and_holds_up_nothing(begun, monke
     shown = courier(copy)
     for folder in folders(begun, 2):
         shown.send(folder)
-    until(lambda: copy.calls.count(("complete", 0)) == TRIES and ("complete", 1) in copy.calls)
+    until(lambda: copy.calls.count(("complete", 0)) == TRIES and ("complete", 1) in copy.calls, 10)
     assert shown.close("finished") == "OSError: no room"
     assert copy.calls.count(("complete", 0)) == TRIES and copy.calls.count(("complete", 1)) == 1
