@@ -24,6 +24,8 @@ from bench.plain import Progress, Result, Trial
 
 VERSION = 1
 
+Begun = tuple[Trial, tuple[Progress, ...]]  # a trial and its events so far
+
 
 @dataclass(frozen=True)
 class Record:
@@ -61,12 +63,17 @@ class Record:
 
 
 class Journal:
-    """The events of one trial, for the one who writes them: the file is read once, not again for each event."""
+    """The events of one trial, for the one who writes them: the file is read once, not again for each event.
+
+    Attributes:
+        events: those that are written down, by step.
+    """
 
     def __init__(self, folder: Path):
         self._path = folder / "events.jsonl"
         whole = _whole(self._path)
-        self._steps = {json.loads(line)["step"] for line in whole.splitlines()}
+        self.events = _parsed(whole)
+        self._steps = {event.step for event in self.events}
         self._size = len(whole)
 
     def append(self, event: Progress) -> bool:
@@ -82,6 +89,7 @@ class Journal:
             os.fsync(file.fileno())
         self._size += len(line)
         self._steps.add(event.step)
+        self.events.append(event)
         return True
 
 
@@ -115,7 +123,11 @@ def is_trial(folder: Path) -> bool:
 
 def events(folder: Path) -> list[Progress]:
     """The events of a trial so far; a last line cut short by a crash is dropped."""
-    return [Progress(**json.loads(line)) for line in _whole(folder / "events.jsonl").splitlines()]
+    return _parsed(_whole(folder / "events.jsonl"))
+
+
+def _parsed(lines: bytes) -> list[Progress]:
+    return [Progress(**json.loads(line)) for line in lines.splitlines()]
 
 
 def _whole(path: Path) -> bytes:
@@ -127,8 +139,21 @@ def _whole(path: Path) -> bytes:
     return text[: text.rfind(b"\n") + 1]
 
 
-def finish(folder: Path, state: str, reason: str = "", result: Result | None = None, kind: str = "") -> Record:
-    """Write the final record and return it; `result` is None for a pruned or failed trial, `kind` says how one failed."""
+def finish(
+    folder: Path,
+    state: str,
+    reason: str = "",
+    result: Result | None = None,
+    kind: str = "",
+    begun: Begun | None = None,
+) -> Record:
+    """Write the final record and return it.
+
+    Args:
+        result: None for a pruned or failed trial.
+        kind: how one failed.
+        begun: the trial and its events, by who has them at hand; else they are read.
+    """
     body: dict[str, Any] = {"version": VERSION, "state": state, "reason": hidden(reason)}
     if state == "failed":
         body["kind"] = kind or "diverged"
@@ -142,7 +167,7 @@ def finish(folder: Path, state: str, reason: str = "", result: Result | None = N
             _write_arrays(folder / "raw.npz", result.raw)
     text = json.dumps(body, indent=1, sort_keys=True)
     write_text(folder / "record.json", text, durable=True)
-    return _final(folder, json.loads(text))  # as whoever reads it finds it
+    return _final(folder, json.loads(text), begun)  # as whoever reads it finds it
 
 
 def _write_arrays(path: Path, arrays: dict[str, Any]) -> None:
@@ -166,13 +191,13 @@ def read(folder: Path) -> Record:
     return _final(folder, body)
 
 
-def _begun(folder: Path) -> tuple[Trial, tuple[Progress, ...]]:
+def _begun(folder: Path) -> Begun:
     return Trial.from_plain(json.loads((folder / "trial.json").read_bytes())), tuple(events(folder))
 
 
-def _final(folder: Path, body: dict[str, Any]) -> Record:
+def _final(folder: Path, body: dict[str, Any], begun: Begun | None = None) -> Record:
     """The record with this text in its record.json."""
-    trial, seen = _begun(folder)
+    trial, seen = begun or _begun(folder)
     body.pop("version")
     if body["state"] == "failed":
         body.setdefault("kind", "diverged")  # records of before there were kinds

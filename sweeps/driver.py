@@ -11,7 +11,7 @@ from bench.elsewhere import Elsewhere
 from bench.errors import RequestError, StudyStopped, TrialFailed
 from bench.index import Entry
 from bench.plain import Progress, Result, Trial
-from bench.record import Journal, Record
+from bench.record import Begun, Journal, Record
 from sweeps import early_stop, ensemble, outcome
 from sweeps.budget import Meter
 from sweeps.cell import Cell
@@ -179,11 +179,11 @@ class Driver:
             return
         folder = record.start(trial, self.folder)
         self._epochs[trial] = 0
-        self._journals[trial] = Journal(folder)
+        self._journals[trial] = journal = Journal(folder)
         # An interrupted driver may have written an event down and not told the tuner. Only the last one may prune: at the
         # others the tuner has answered before, and knows more by now.
         prune = False
-        for event in record.events(folder):
+        for event in journal.events:
             prune = self._count(trial, event, replayed=True)
         if prune:
             self._prune(trial)
@@ -214,7 +214,7 @@ class Driver:
         if before := self._ended.get(fusion.trial.id):
             self._settle(fusion.trial, before, replayed=True)
         else:
-            record.start(fusion.trial, self.folder)
+            self._journals[fusion.trial] = Journal(record.start(fusion.trial, self.folder))
             with self.stop.waiting():
                 fused = ensemble.fuse(fusion, self.folder)
             self._hear(fusion.trial, fused)
@@ -234,7 +234,7 @@ class Driver:
         if isinstance(event, Result):
             outcome.enter(trial, event)
             event = outcome.with_objective(trial, event, self.study.objective)
-        known = outcome.write(folder, event)
+        known = outcome.write(folder, event, self._begun(trial))
         cell = self._owner[trial]
         self._settle(trial, known)
         if isinstance(event, RequestError):
@@ -254,9 +254,8 @@ class Driver:
 
     def _prune(self, trial: Trial) -> None:
         self.workers.cancel(trial)
-        folder = self.folder / trial.id
         reason = f"after epoch {self._epochs[trial]} by the {self.study.tuning.pruner} pruner"
-        self._settle(trial, record.finish(folder, "pruned", reason))
+        self._settle(trial, record.finish(self.folder / trial.id, "pruned", reason, begun=self._begun(trial)))
         self._streak.ends()
 
     def _settle(self, trial: Trial, known: Record | Entry, replayed: bool = False) -> None:
@@ -278,6 +277,9 @@ class Driver:
         self.board.ended(cell, known, replayed)
         if cell.stage != stage:
             self.board.stage(cell)
+
+    def _begun(self, trial: Trial) -> Begun:
+        return trial, tuple(self._journals[trial].events)
 
     def _drop(self, trial: Trial) -> None:
         """Another driver took a trial over while this one was not heard of: what was written of it here goes."""

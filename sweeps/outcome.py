@@ -9,22 +9,22 @@ from bench import ledger, record
 from bench.credentials import hidden
 from bench.errors import RequestError, TrialFailed
 from bench.plain import Result, Trial
-from bench.record import Record
+from bench.record import Begun, Record
 from sweeps.work import WorkerLost
 
 
-def write(folder: Path, event: Result | Exception) -> Record:
+def write(folder: Path, event: Result | Exception, begun: Begun) -> Record:
     """The final record; a trial that failed otherwise than by a wrong request leaves its traceback in `error.txt`."""
     if isinstance(event, Result):
-        return record.finish(folder, "finished", result=event)
+        return record.finish(folder, "finished", result=event, begun=begun)
     if isinstance(event, RequestError | WorkerLost):
-        return record.finish(folder, "failed", str(event), kind="error")
+        return record.finish(folder, "failed", str(event), kind="error", begun=begun)
     (folder / "error.txt").write_text(hidden("".join(traceback.format_exception(event))))
     if isinstance(event, TrialFailed):
-        return record.finish(folder, "failed", str(event), kind="diverged")
+        return record.finish(folder, "failed", str(event), kind="diverged", begun=begun)
     # Not a trial that went wrong but a defect.
     reason = f"{type(event).__name__}: {event} (traceback in {folder.name}/error.txt)"
-    return record.finish(folder, "failed", reason, kind="error")
+    return record.finish(folder, "failed", reason, kind="error", begun=begun)
 
 
 def enter(trial: Trial, result: Result) -> None:

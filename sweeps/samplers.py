@@ -4,13 +4,14 @@ import hashlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sweeps.plan import Space
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
-    from optuna.samplers import BaseSampler
+    from optuna.samplers import BaseSampler, RandomSampler
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,17 @@ def _tpe(search: Search, place: str) -> "BaseSampler":
 
 
 def _random(search: Search, place: str) -> "BaseSampler":
+    sampler = _one_random()
+    sampler._rng.rng.seed(search.number(place))
+    return sampler
+
+
+@cache
+def _one_random() -> "RandomSampler":
+    """Made once: numpy's making of a generator, which asks the system for entropy, takes longer than all else in an ask."""
     from optuna.samplers import RandomSampler
 
-    return RandomSampler(seed=search.number(place))
+    return RandomSampler()
 
 
 def _qmc(search: Search, place: str) -> "BaseSampler":

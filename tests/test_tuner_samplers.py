@@ -134,3 +134,16 @@ def test_cma_es_finds_a_better_place_than_where_it_began():
     asked = finish(make(None, "search", "cmaes"), 56)
     begun, ended = asked[:14], asked[-14:]
     assert sum(map(quality, ended)) / 14 > sum(map(quality, begun)) / 14 + 0.03
+
+
+def test_searches_that_ask_in_turns_share_no_randomness(store):
+    from optuna.distributions import FloatDistribution
+    from optuna.samplers import RandomSampler
+
+    first, second = make(store, "first", "random"), make(store, "second", "random")
+    asked = [search.ask().params for _ in range(COUNT) for search in (first, second)]
+    search = samplers.Search(FLAT, "0:cnn4:lmcl", "median", COUNT)
+    for number in range(COUNT):
+        alone = RandomSampler(seed=search.number(f"{number}:margin"))
+        drawn = alone.sample_independent(None, None, "margin", FloatDistribution(0.0, 0.5))
+        assert asked[2 * number]["margin"] == asked[2 * number + 1]["margin"] == drawn
