@@ -41,6 +41,12 @@ def comparisons(
         raise RequestError(
             f"--allow-overlap is of a network that is scored now, and neither {a} nor {b} is one: leave it out"
         )
+    if suffix is not None and not any(
+        Path(one).is_dir() for one, is_now in zip((a, b), now, strict=True) if not is_now
+    ):
+        raise RequestError(
+            f"--suffix is of a folder's feature files, and neither {a} nor {b} is such a folder: leave it out"
+        )
     first, second = (
         _scored_now(one, spec, asked, allow_overlap) if is_now else _at_hand(one, spec, suffix)
         for (one, asked), is_now in zip(given, now, strict=True)

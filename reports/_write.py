@@ -27,7 +27,8 @@ def write(
     Args:
         sections: names of the sections wanted, in this order; None: all of them.
         refresh: seconds after which the page loads itself anew; None: it does not.
-        figures: whether its figures are written too, each as `figures/<name>.svg` and `.png`.
+        figures: whether its figures are written too, each as `figures/<name>.svg` and `.png`; those that an earlier report
+            left are drawn again in any case, unless the page is one that loads itself anew.
         pictures: whether it holds images of the data, which may show persons.
 
     Returns:
@@ -38,7 +39,8 @@ def write(
     """
     study = replace(read(study_folder), pictures=pictures)
     folder = study.folder / "report"
-    with _kept(folder / "figures") if figures else nullcontext():
+    drawn = folder / "figures"
+    with _kept(drawn) if figures or (drawn.exists() and refresh is None) else nullcontext():
         text = page(study, sections=sections, refresh=refresh)
         if (size := len(text.encode())) > LARGEST:
             smaller = "leave out the pictures (--no-pictures), or " * pictures

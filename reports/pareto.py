@@ -22,7 +22,7 @@ _TITLES = {"train_seconds": "Training time", "parameters": "Parameters"}
 _CAPTION = (
     "Full marks, on the line: the Pareto front, the rows that no other beats in one of figure and cost without "
     "losing in the other (equal rows stay together). Hollow: behind it. Bars: the 95 % interval of the row's own figure over "
-    "seeds and identities, and the standard deviation of its cost over seeds."
+    "{units} and test identities, and the standard deviation of its cost over its runs."
 )
 _TOLD = (
     "The front follows from the means, and means differ by chance too: the last column is the verdict against each row that "
@@ -65,7 +65,7 @@ def render(records: Study) -> Markup:
         for kind, seen in found.items()
         if seen and kind not in shown
     ]
-    parts = [_picture(metric, shown)] if shown else []
+    parts = [_picture(records, metric, shown)] if shown else []
     parts += [_table(records, metric, kind, seen) for kind, seen in shown.items()]
     return html.join([*parts, html.paragraph(*[_TOLD] * bool(shown), *same, kind="note")])
 
@@ -84,7 +84,7 @@ def points(study: Study, metric: str, kind: str) -> list[Point]:
     return found
 
 
-def _picture(metric: str, shown: dict[str, list[Point]]) -> Markup:
+def _picture(study: Study, metric: str, shown: dict[str, list[Point]]) -> Markup:
     rows = list(dict.fromkeys((p.backbone, p.loss) for seen in shown.values() for p in seen))
     width = min(10.2, 4.4 * len(shown) + 1.8)  # the legend stands to the right
     figure, (axes,) = _plots.panels(1, len(shown), height=3.2, width=width, sharey=True)
@@ -95,9 +95,8 @@ def _picture(metric: str, shown: dict[str, list[Point]]) -> Markup:
             ax.set_xscale("log")
     axes[0].set_ylabel(f"{_figures.full_title(metric)}, %")
     _plots.legend(figure, axes)
-    return html.figure(
-        _plots.svg(figure, "pareto", "The primary figure against training time and parameters"), _CAPTION
-    )
+    drawn = _plots.svg(figure, "pareto", "The primary figure against training time and parameters")
+    return html.figure(drawn, _CAPTION.format(units=_words.units(_rows.unit(study))))
 
 
 def _panel(ax: "Axes", seen: Sequence[Point], rows: Sequence[tuple[str, str]]) -> None:

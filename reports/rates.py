@@ -1,4 +1,4 @@
-"""Section: ROC, DET, CMC and rank-1 against distractors: the mean over seeds, in a band from lowest to highest."""
+"""Section: ROC, DET, CMC and rank-1 against distractors: the mean over runs, in a band from lowest to highest."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ TITLE = "Curves"
 ORDER = 40
 Curve = dict[str, list[float]]
 _CAPTION = (
-    "Lines: mean over training seeds. Bands: from the lowest to the highest seed, which is the range seen and no "
+    "Lines: mean over a row's runs. Bands: from the lowest to the highest run, which is the range seen and no "
     "confidence interval. Dotted grey: the untrained network."
 )
 
@@ -89,14 +89,14 @@ def _at(curve: Curve, x: str, y: str, grid: np.ndarray) -> np.ndarray:
 
 
 def _band(ax: "Axes", x: np.ndarray, runs: np.ndarray, look: Mapping[str, Any]) -> None:
-    """The mean of (seeds, points) as a line in the band of its lowest and highest."""
+    """The mean of (runs, points) as a line in the band of its lowest and highest."""
     ax.plot(x, runs.mean(axis=0), **look)
     if len(runs) > 1:
         ax.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=str(look["color"]), alpha=0.18, linewidth=0)
 
 
 def _rates(found: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
-    """A grid of the FARs that every seed was measured at (some protocols end below 1), and each seed's TAR, in percent."""
+    """A grid of the FARs that every run was measured at (some protocols end below 1), and each run's TAR, in percent."""
     positive = [far for curve in found for far in curve["far"] if far > 0]
     last = min(max(curve["far"], default=1.0) for curve in found) or 1.0
     grid = np.geomspace(min(positive, default=1e-3), last, 160)

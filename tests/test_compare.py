@@ -107,6 +107,8 @@ def test_two_trials_on_the_terminal(facebench):
     assert facebench("compare", bad, good, "--fail-if-worse")[0] == 0
     code, out, _ = facebench("compare", good, bad, "--metric", "lfw/auc", "--json")
     assert code == 0 and json.loads(out)[0]["lines"][0]["metric"] == "lfw/auc"
+    code, _, err = facebench("compare", bad, good, "--suffix", "_a.bin")
+    assert code == 2 and "--suffix is of a folder's feature files, and neither" in err
 
 
 def test_two_files_of_embeddings(facebench, tmp_path):

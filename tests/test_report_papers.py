@@ -45,6 +45,18 @@ def test_those_of_an_older_report_go_and_a_report_that_fails_leaves_them(copy, m
     assert not (folder / "old.svg").exists() and (folder / "effort.svg").exists()
 
 
+def test_those_of_an_older_report_are_drawn_anew_with_the_page(copy):
+    drawn = copy / "report" / "figures" / "effort.svg"
+    drawn.parent.mkdir(parents=True)
+    drawn.write_text("old")
+    reports.write(copy, sections=SECTIONS, refresh=5.0)
+    assert (
+        drawn.read_text() == "old"
+    )  # while a study runs, a page comes every few seconds; the last one has no `refresh`
+    reports.write(copy, sections=SECTIONS)
+    assert drawn.read_text() != "old"
+
+
 def test_they_are_not_watched(copy, facebench, monkeypatch):
     monkeypatch.setenv("FACEBENCH_RUNS", str(copy.parent))
     code, _, err = facebench("report", copy.name, "--figures", "--watch")
