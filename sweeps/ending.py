@@ -11,9 +11,10 @@ from types import TracebackType
 from bench.errors import StudyStopped, TrialFailed
 from sweeps.progress import Board
 from sweeps.signals import Stop
-from sweeps.window import Window
+from sweeps.window import DRAIN, Window
 from sweeps.work import Workers
 
+QUIET = 5.0  # seconds that an end may take before it says what it waits for
 SHARE = 0.6  # of the time that is left is theirs: about 1 s after SIGTERM, 5 s after Ctrl-C
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -87,7 +88,10 @@ class End:
             if self.workers:
                 self.workers.close() if left is None else self.workers.close(left)
             with self._stop.waiting():  # a server that hangs is waited for long: not by somebody who wants to go
-                closing.join(left)
+                closing.join(QUIET if left is None else left)
+                if left is None and closing.is_alive():
+                    self._board.say(f"MLflow is given the rest, models of confirmed networks last: {DRAIN:g} s at most")
+                    closing.join()
         finally:
             if warnings[0]:
                 self._board.say(warnings[0])

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from sweeps import signals
+from sweeps import ending, signals
+from sweeps.ending import End
 from sweeps.signals import Stop
 
 
@@ -112,3 +113,26 @@ def test_a_thread_that_waits_neither_hears_a_wish_to_stop_nor_lets_it_interrupt_
         assert heard == [False]
         with pytest.raises(KeyboardInterrupt):
             stop.check()
+
+
+class Hesitant:
+    """A window that closes when its end is spoken of, and a board that speaks."""
+
+    def __init__(self):
+        self.said = []
+        self.heard = threading.Event()
+
+    def close(self, *state):
+        return "" if not state or self.heard.wait(30) else "nobody said a word"
+
+    def say(self, line):
+        self.said.append(line)
+        self.heard.set()
+
+
+def test_an_end_that_takes_long_says_what_it_waits_for(monkeypatch):
+    monkeypatch.setattr(ending, "QUIET", 0.01)
+    one = Hesitant()
+    with Stop() as stop, End("study", lambda state: None, one, one, stop):
+        pass
+    assert one.said == ["MLflow is given the rest, models of confirmed networks last: 120 s at most"]
