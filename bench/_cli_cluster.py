@@ -77,7 +77,8 @@ def status(
         _show_trials(answer)
     else:
         for one in answer["studies"]:
-            typer.echo(f"{one['study']}: {one['state']}; {_said(one)}")
+            trouble = f" ({one['trouble']})" if "trouble" in one else ""
+            typer.echo(f"{one['study']}: {one['state']}{trouble}; {_said(one)}")
         if not answer["studies"]:
             typer.echo(f"no studies in {answer['runs']} yet")
     if address:
@@ -154,7 +155,7 @@ def _said(summary: dict[str, Any]) -> str:
     planned, left = summary["planned_epochs"], summary["left_seconds"]
     epochs = f"{summary['epochs']:,} epochs" if planned is None else f"{summary['epochs']:,} of {planned:,} epochs"
     eta = f"; about {duration(left)} left" if left else ""
-    return f"{total:,} trials{f' ({by_state})' if by_state else ''}; {epochs}{eta}"
+    return f"{total:,} trial{'s' * (total != 1)}{f' ({by_state})' if by_state else ''}; {epochs}{eta}"
 
 
 def _show_cluster(cluster: dict[str, Any]) -> None:

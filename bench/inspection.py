@@ -117,7 +117,7 @@ def reader(path: str | Path) -> tuple[str, dict[str, Any]]:
 
 
 def _found(path: str | Path) -> Path:
-    return Path(path).resolve() if Path(path).exists() else places.data(path)
+    return places.data(Path(path).resolve() if Path(path).exists() else path)
 
 
 def _place(kind: str, path: Path) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def data(path: str | Path) -> Path:
     """An existing file or folder of the user's data: absolute, or relative to `$FACEBENCH_DATA`.
 
     Raises:
-        RequestError: the path is relative and no data folder is named, or nothing lies there.
+        RequestError: the path is relative and no data folder is named, nothing lies there, or a pipe or a device does.
     """
     if not isinstance(path, str | Path):
         raise RequestError(f"a data path is a word, got {path!r}")
@@ -57,4 +57,6 @@ def data(path: str | Path) -> Path:
         path = Path(root).resolve() / path
     if not path.exists():
         raise RequestError(f"no file or folder at {path}: check --data / $FACEBENCH_DATA and the path in the request")
+    if not (path.is_file() or path.is_dir()):  # who reads a pipe waits for a writer
+        raise RequestError(f"{path} is neither a file nor a folder: put what it holds into one")
     return path

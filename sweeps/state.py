@@ -47,14 +47,19 @@ def studies() -> list[dict[str, Any]]:
     "left_seconds"}]`.
 
     `trials` counts them by state; `epochs` were trained; `planned_epochs` is None where the study cannot be read any more
-    (one of an older facebench), `left_seconds` also before the first epoch.
+    (one of an older facebench), `left_seconds` also before the first epoch. One whose `study.json` was spoiled has the
+    state `unreadable`, and why as `trouble`; the others are told all the same.
     """
-    found = []
-    for path in sorted(places.runs().glob("*/study.json")):
-        facts, state = _facts(path.parent)
-        summary = _summary(facts, state, index.entries(path.parent))
-        found.append({"study": facts["name"], "state": state, **summary})
-    return found
+    return [_study(path.parent) for path in sorted(places.runs().glob("*/study.json"))]
+
+
+def _study(folder: Path) -> dict[str, Any]:
+    known = index.entries(folder)
+    try:
+        facts, state = _facts(folder)
+    except RequestError as error:
+        return {"study": folder.name, "state": "unreadable", **_summary({}, "", known), "trouble": str(error)}
+    return {"study": facts["name"], "state": state, **_summary(facts, state, known)}
 
 
 def stop(study: str | Path) -> locks.Owner:
@@ -151,7 +156,7 @@ def _readable(facts: Mapping[str, Any]) -> Study | None:
     from sweeps.study import validated
 
     try:
-        return validated(facts["file"])
+        return validated(facts.get("file", {}))
     except Mistake:
         return None
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import pickle
 import struct
 from dataclasses import asdict
@@ -119,6 +120,12 @@ def test_a_protocols_file_is_told_apart(tmp_path, name, packed_too):
     found = inspect(path)
     assert found.kind == kind and found.what and not found.dataset and not found.images
     assert found.protocol == (protocol if protocol in protocols.names() else "")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RequestError, match="pipe is neither a file nor a folder"):
+        inspect(tmp_path / "pipe")
 
 
 def test_arrays_are_embeddings(tmp_path):

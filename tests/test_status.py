@@ -115,12 +115,25 @@ def test_all_studies_are_listed_with_their_figures(facebench, study):
     assert told["studies"][1]["left_seconds"] == 100
 
 
+def test_one_that_was_spoiled_does_not_hide_the_others(facebench, study):
+    spoiled = places.runs() / "spoiled" / "study.json"
+    spoiled.parent.mkdir()
+    spoiled.write_text('{"name": "spoi')
+    code, out, _ = facebench("status")
+    first, second = out.splitlines()
+    assert code == 0 and second.startswith("tiny: stopped; 0 trials")
+    assert first.startswith(f"spoiled: unreadable ({spoiled} cannot be read") and first.endswith("; 0 trials; 0 epochs")
+    assert json.loads(facebench("status", "--json")[1])["studies"][0]["state"] == "unreadable"
+    code, _, err = facebench("status", "spoiled")
+    assert code == 2 and "cannot be read" in err
+
+
 def test_one_study_ends_with_the_same_line(facebench, study):
     trained(study, "softmax", 0, 10, 2.0, "finished")
     code, out, _ = facebench("status", "tiny")
     line, last = out.splitlines()
     assert code == 0 and "confirm  finished  cnn4/softmax seed 1000" in line
-    assert last == "tiny: stopped; 1 trials (1 finished); 10 of 40 epochs; about 1 min 00 s left"
+    assert last == "tiny: stopped; 1 trial (1 finished); 10 of 40 epochs; about 1 min 00 s left"
     told = json.loads(facebench("status", "tiny", "--json")[1])
     assert set(told) == {"study", "state", "summary", "trials"}
     assert set(told["trials"][0]) >= {"id", "backbone", "loss", "stage", "state", "seed", "params", "metrics"}
