@@ -85,6 +85,15 @@ def test_probes_and_distractors_are_taken_from_a_listing(tmp_path):
         protocols.create("megaface", root=tmp_path, images=["a.zip"], exclude="out.txt")
 
 
+@pytest.mark.parametrize("option", ["probes", "distractors"])
+def test_a_list_that_would_not_be_read_is_not_passed_over(tmp_path, option):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("A/1.jpg", "")
+    (tmp_path / f"{option}.txt").write_text("A/1.jpg\n")
+    with pytest.raises(RequestError, match=f"give {option}={option}.txt too, or rename that file"):
+        protocols.create("megaface", root=tmp_path, images=["a.zip"])
+
+
 @pytest.mark.parametrize(
     ("lists", "options", "sentence"),
     [

@@ -87,10 +87,20 @@ def own(root: _lists.Root, probes: str | None, distractors: str | None) -> tuple
 def split(
     root: _lists.Root, paths: Sequence[str], left_out: Collection[str], min_images: int, max_images: int
 ) -> tuple[Listing, Listing]:
-    """Probes and distractors of a listing of images: people with many images, and the others."""
+    """Probes and distractors of a listing of images: people with many images, and the others.
+
+    Raises:
+        RequestError: lists of them lie in `root`, which may have been meant; an option or a path is wrong.
+    """
     _lists.whole("min_images", min_images, 2)
     _lists.whole("max_images", max_images, 2)
     names = _lists.images(root, paths)
+    for option in ("probes", "distractors"):
+        if _devkit_lists.find(root, file := f"{option}.txt"):
+            raise RequestError(
+                f"{file} lies there, but with images= alone probes and distractors are drawn from the images and no list is "
+                f"read: give {option}={file} too, or rename that file"
+            )
     names = [name for name in names if name.split("/", 1)[0] not in left_out]
     per_person: dict[str, list[str]] = {}
     for name, person in zip(names, _lists.people(names, "images"), strict=True):

@@ -185,8 +185,8 @@ def load(
             any form of `_devkit_lists`. Without it facescrub, or with lists of one's own `probes.txt`.
         distractors: a file with one path `PERSON/.../image` a line, or FILE of the lists `FILE_<size>_<set>`. Without it
             `distractors.txt` or the devkit's.
-        images: folders or archives that hold the images. With neither probes nor distractors given, and without the
-            devkit's lists, both are taken from them: probes are the people with at least `min_images` images, the first
+        images: folders or archives that hold the images. With neither probes nor distractors given, and without
+            lists in `root`, both are taken from them: probes are the people with at least `min_images` images, the first
             `max_images` of each by name; distractors are all images of the other people.
         exclude: the people who are neither: a file with one a line, or `FILE:COLUMN`, a csv's first column where COLUMN
             has a value.
