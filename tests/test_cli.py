@@ -212,6 +212,7 @@ def test_a_stopped_command_says_that_it_continues_where_it_does(command, monkeyp
     assert ("continues" in capsys.readouterr().err) == (command == "train")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path):
     """SIGINT in the middle of a training: exit code 130, one sentence; again: the record is that of an unbroken run."""

@@ -281,7 +281,7 @@ def test_an_exported_network_reproduces_the_trials_figures(facebench, tmp_path):
         pytest.param("centerface", (112, 96), marks=pytest.mark.long),
         pytest.param("sphere20", (112, 96), marks=pytest.mark.long),
         pytest.param("iresnet18", (112, 112), marks=pytest.mark.long),
-        ("resnet18", (64, 64)),
+        pytest.param("resnet18", (64, 64), marks=pytest.mark.long),
         pytest.param("vit_tiny_patch16_224", (64, 64), marks=pytest.mark.long),
     ],
 )

@@ -24,6 +24,7 @@ from sweeps import signals
 pytestmark = [pytest.mark.slow, pytest.mark.timed, pytest.mark.timeout(600)]
 PATIENCE = 240.0
 LIMITS = {signal.SIGTERM: 2.0, signal.SIGINT: 10.0}
+EITHER = [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)]
 SLOW = counted.STUDY | {"data": {"name": "digits", "nap": 0.4}}
 
 
@@ -89,7 +90,10 @@ def goes_on(forks, runs, study=SLOW):
     return counts
 
 
-@pytest.mark.parametrize(("number", "times"), [(signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGINT, 3)])
+@pytest.mark.parametrize(
+    ("number", "times"),
+    [(signal.SIGTERM, 1), (signal.SIGINT, 1), pytest.param(signal.SIGINT, 3, marks=pytest.mark.long)],
+)
 def test_a_stopped_sweep_is_clean_in_time_and_goes_on(number, times, forks, runs):
     process = forks.start(runs / "log", runs=str(runs), study=SLOW)
     done = until(lambda: len(heard := counted.epochs(runs)) > 3 and written(runs) == len(heard) and heard)
@@ -101,7 +105,7 @@ def test_a_stopped_sweep_is_clean_in_time_and_goes_on(number, times, forks, runs
     assert goes_on(forks, runs).again == 0, "an interrupted epoch is not counted as done"
 
 
-@pytest.mark.parametrize("number", LIMITS)
+@pytest.mark.parametrize("number", EITHER)
 def test_an_mlflow_that_hangs_holds_up_nothing(number, forks, hung, runs):
     process = forks.start(runs / "log", runs=str(runs), study=SLOW, tracking=hung)
     until(lambda: len(counted.epochs(runs)) > 3)
@@ -111,7 +115,7 @@ def test_an_mlflow_that_hangs_holds_up_nothing(number, forks, hung, runs):
     goes_on(forks, runs)
 
 
-@pytest.mark.parametrize("number", LIMITS)
+@pytest.mark.parametrize("number", EITHER)
 def test_a_database_that_is_locked_holds_up_nothing(number, forks, runs):
     """The main thread is in SQLite, which waits for the lock for a minute: no handler of Python's runs."""
     process = forks.start(runs / "log", runs=str(runs), study=SLOW)
@@ -138,7 +142,7 @@ def test_signals_at_any_moment_of_the_start_are_obeyed_and_harm_nothing(forks, r
     goes_on(forks, runs, counted.STUDY)
 
 
-@pytest.mark.parametrize("number", LIMITS)
+@pytest.mark.parametrize("number", EITHER)
 def test_on_ray_with_a_worker_that_is_stuck_in_c(number, runs):
     """Also how long the interpreter and Ray take to end: a process as the command line's."""
     study = counted.STUDY | {"data": {"name": "digits", "stuck": 300}}

@@ -183,6 +183,7 @@ def logged(network, example, **more) -> str:
     return kept.model_uri
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # MLflow's and torch.export's own
 def test_models_of_mlflow(facebench, tmp_path, monkeypatch):

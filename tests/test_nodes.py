@@ -126,6 +126,7 @@ protocols: [{name: heldout, faces: {name: folder, paths: [faces]}}]
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not can_mount(), reason="a node that sees other files needs `unshare -m`")

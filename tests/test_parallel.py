@@ -271,6 +271,7 @@ def test_sampled_classes_are_another_trial_and_repeat():
     assert trial.id != replace(trial, sample_classes=1.0).id
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_command_line_trains_in_two_processes(facebench):
     size = ["--set", "channels=1", "--set", "image_size=16", "--set", "backbone_options.widths=[4, 4, 4, 4]"]

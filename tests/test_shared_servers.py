@@ -144,6 +144,7 @@ def test_nothing_is_lost_or_done_twice_whoever_is_killed(processes, postgres, da
     assert len({json.dumps(processes.facts(name)["cells"]) for name in ("steady", "restarted")}) == 1
 
 
+@pytest.mark.long
 def test_all_drivers_show_one_study_in_mlflow_and_end_with_the_whole(processes, mlflow_server, monkeypatch):
     from bench import tracking
 

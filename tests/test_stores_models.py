@@ -13,6 +13,7 @@ from bench.errors import RequestError
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.timeout(900),  # a loaded machine starts an MLflow server in minutes
     pytest.mark.filterwarnings("ignore"),  # MLflow's own
 ]

@@ -174,6 +174,7 @@ def test_a_model_that_cannot_be_made_now_is_made_by_the_next_sync_and_all_else_i
     assert [str(model.status) for model in models] == ["READY"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_models_are_written_by_a_process_of_its_own(trained):
     tracking.sync("study")
@@ -182,6 +183,7 @@ def test_models_are_written_by_a_process_of_its_own(trained):
     assert mlflow.pyfunc.load_model(model.artifact_location).predict(images).shape == (2, 8)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_models_are_made_where_mlflow_is_written_by_another_process_too(trained):
     mirror = tracking.Apart("study", trained, tracking.uri(), tracking.as_it_is)

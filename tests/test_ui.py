@@ -78,7 +78,7 @@ def test_a_host_that_is_none_is_refused(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sign", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_the_page_opens_and_the_server_ends_with_the_command(sign):
     from bench import tracking
 
