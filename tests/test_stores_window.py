@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from counted import until
 from made_up_tracking import begun, rows, runs, template  # noqa: F401 (fixtures)
 
 from bench import record, tracking
@@ -137,9 +138,9 @@ def test_a_folder_waits_once_however_often_it_changes_and_is_sent_when_the_store
         for folder in folders:
             shown.send(folder)
     assert len(shown._waiting) <= 5
-    _until(lambda: len(stubborn.calls) > 10)
+    until(lambda: len(stubborn.calls) > 10)
     stubborn.set()
-    _until(lambda: not shown._waiting)
+    until(lambda: not shown._waiting)
     assert shown.close("finished") == ""
     assert active() == [*((str(seed), "FINISHED") for seed in range(5)), ("parent", "FINISHED")]
     assert rows("select count(*) from metrics") == [(5 * 4,)]
@@ -150,7 +151,7 @@ def test_a_trial_that_mlflow_refuses_keeps_no_other_back(begun, stubborn):
     shown = MlflowWindow("study", begun)
     for seed in (13, 1, 2):
         shown.send(trial(begun, seed))
-    _until(lambda: len(set(stubborn.calls)) == 3)
+    until(lambda: len(set(stubborn.calls)) == 3)
     warning = shown.close("finished")
     assert "did not take everything (ConnectionError: no answer of http://***@host)" in warning
     assert active() == [("1", "FINISHED"), ("2", "FINISHED"), ("parent", "FINISHED")]
@@ -159,15 +160,8 @@ def test_a_trial_that_mlflow_refuses_keeps_no_other_back(begun, stubborn):
 def test_a_store_that_fails_is_given_up_at_the_end(begun, stubborn):
     shown = MlflowWindow("study", begun)
     shown.send(trial(begun, 1))
-    _until(lambda: len(stubborn.calls) > 5)
+    until(lambda: len(stubborn.calls) > 5)
     begun_at = time.monotonic()
     assert "`facebench sync study` sends what is missing" in shown.close("finished", patience=60.0)
     assert time.monotonic() - begun_at < 30
     assert active() == [("parent", "FINISHED")]
-
-
-def _until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
