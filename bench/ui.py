@@ -34,7 +34,7 @@ def serve(port: int, host: str = "127.0.0.1") -> None:
     if not ipaddress.ip_address(socket.gethostbyname(host)).is_loopback:
         print(
             f"warning: at {host} everybody who reaches this machine can read, change and delete all runs and read their "
-            "files: MLflow asks for no password",
+            "files: MLflow asks for no password (who calls it by a name is refused unless $MLFLOW_SERVER_ALLOWED_HOSTS has it)",
             file=sys.stderr,
         )
     command = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port), "--workers", "1"]

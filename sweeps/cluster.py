@@ -1,38 +1,24 @@
-"""The Ray cluster: how it is reached, what its nodes have, how many trials fit into it. It knows no trial."""
+"""The Ray cluster: how it is started, reached and left, and its tasks. It knows no trial."""
 
 import contextlib
 import os
 import secrets
 import socket
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from bench.errors import RequestError
 from bench.places import VARIABLES
 from sweeps.parts import Resources
+from sweeps.room import GIB, Node
 
 STARTS = 3  # tries to start Ray here
 KNOCK = 5.0  # seconds for a host to answer at all: Ray itself tries a wrong address for 20
-_UNIT = 10_000  # Ray counts resources in ten-thousandths
-_GIB = 2**30
+_CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # everywhere: whether Ray is of more than this machine
 _TOKEN = "RAY_AUTH_TOKEN to the token of its head, or RAY_AUTH_TOKEN_PATH to the file that holds it"
-
-
-class Node(NamedTuple):
-    """A node that is alive.
-
-    Attributes:
-        id: Ray's; a node that comes back at the same address has another one.
-        has: amount of each of Ray's resources (`CPU`, `GPU`, `memory` in bytes, custom ones), taken or free.
-    """
-
-    id: str
-    address: str
-    has: Mapping[str, float]
 
 
 def authenticate() -> None:
@@ -53,6 +39,7 @@ def connect(address: str) -> None:
     authenticate()
     # Else Ray warns that it will hide no GPU any more from a task that asks for none: `stream` hides them itself.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    _keep_to_this_machine(address == "local")
     if address == "local":
         _start()
     else:
@@ -72,6 +59,7 @@ def disconnect(address: str) -> None:
         except psutil.Error:
             continue  # it has ended
     ray.shutdown()
+    _keep_to_this_machine(False)
 
 
 def nodes() -> list[Node]:
@@ -113,7 +101,7 @@ def _task(
 
     asked: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "resources": dict(custom)}
     if memory:
-        asked["memory"] = int(memory * _GIB)
+        asked["memory"] = int(memory * GIB)
     return ray.remote(body).options(
         num_returns="streaming",
         _generator_backpressure_num_objects=1,
@@ -143,53 +131,15 @@ def gone(stream: Any) -> bool:
     return False
 
 
-def holds(node: Node, wanted: Resources) -> int:
-    """How many such trials a node holds that does nothing else."""
-    counts = [_units(node.has.get(name, 0)) // _units(amount) for name, amount in demands(wanted).items()]
-    if 0 < wanted.gpus < 1:  # each share lies on one GPU: of 0.34 there are two on a GPU and not five on two
-        counts.append(int(node.has.get("GPU", 0)) * (_UNIT // _units(wanted.gpus)))
-    return min(counts)
+def _keep_to_this_machine(alone: bool) -> None:
+    """Whether all processes of the Ray that comes now listen at 127.0.0.1 alone; else they do at every address.
 
+    (As node's address Ray takes 127.0.0.1 from nobody: it puts the machine's own in its place.)
+    """
+    from ray._private import ray_constants
 
-def fit(wanted: Resources, there: Iterable[Node]) -> int:
-    """How many such trials the nodes hold at once."""
-    return sum(holds(node, wanted) for node in there)
-
-
-def most(name: str, there: Iterable[Node]) -> float:
-    """The largest amount of a resource (as in `Resources`: CPUs, GPUs, GiB) on any node."""
-    ray_name, unit = {"cpus": ("CPU", 1), "gpus": ("GPU", 1), "memory": ("memory", _GIB)}[name]
-    return max((node.has.get(ray_name, 0) / unit for node in there), default=0)
-
-
-def no_room(wanted: Resources, there: Iterable[Node]) -> str:
-    """The sentence that no node can hold a trial: what it asks for, and what there is."""
-    kinds = Counter(_said(node.has, wanted) for node in there)
-    shown = "; ".join(f"{count} nodes with {kind} each" if count > 1 else kind for kind, count in kinds.items())
-    asked = _said(demands(wanted), wanted)
-    return (
-        f"a trial asks for {asked}, and no node can hold it (there is: {shown or 'no node'}): "
-        "lower `resources` in the study file or use another cluster"
-    )
-
-
-def demands(wanted: Resources) -> dict[str, float]:
-    """Ray's name of each resource that is asked for -> amount."""
-    asked = {"CPU": wanted.cpus, "GPU": wanted.gpus, "memory": (wanted.memory or 0) * _GIB} | wanted.custom
-    return {name: amount for name, amount in asked.items() if amount}
-
-
-def _said(has: Mapping[str, float], wanted: Resources) -> str:
-    """Amounts in words: of CPUs and GPUs, and of whatever else is asked for."""
-    words = [f"{has.get('CPU', 0):g} CPUs", f"{has.get('GPU', 0):g} GPUs"]
-    if wanted.memory:
-        words.append(f"{has.get('memory', 0) / _GIB:.3g} GiB of memory")
-    words += [f"{has.get(name, 0):g} {name}" for name in wanted.custom]
-    return f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _units(amount: float) -> int:
-    return round(amount * _UNIT)
+    os.environ[_CLUSTERS] = "0" if alone else "1"  # for the processes that it starts
+    ray_constants.ENABLE_RAY_CLUSTER = not alone  # what this one took from there when it imported Ray
 
 
 def _start() -> None:
@@ -204,7 +154,6 @@ def _start() -> None:
                 "local",
                 num_cpus=len(os.sched_getaffinity(0)),
                 include_dashboard=False,
-                _node_ip_address="127.0.0.1",
                 logging_level=logging.ERROR,
                 log_to_driver=False,
             )

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from bench.errors import RequestError
 from bench.places import VARIABLES
-from sweeps import cluster
+from sweeps import cluster, room
 from sweeps.parts import Resources
+from sweeps.room import Node
 from sweeps.study import Study
 
 PATIENCE = 300.0  # seconds for all nodes to answer: listing a large data set on a cold disk takes a minute
@@ -187,7 +188,7 @@ def _refuse(troubles: Mapping[str, list[str]]) -> None:
     raise RequestError(f"{machine}: {'; '.join(said)}{others}")
 
 
-def _ask(wanted: Wanted, able: Iterable[cluster.Node]) -> dict[str, dict[str, Fact]]:
+def _ask(wanted: Wanted, able: Iterable[Node]) -> dict[str, dict[str, Fact]]:
     """Node's address -> its answer.
 
     Raises:
@@ -217,9 +218,9 @@ def _ask(wanted: Wanted, able: Iterable[cluster.Node]) -> dict[str, dict[str, Fa
     return answers
 
 
-def _able(there: Iterable[cluster.Node], wanted: Resources) -> list[cluster.Node]:
+def _able(there: Iterable[Node], wanted: Resources) -> list[Node]:
     """The nodes that could hold a trial, by address."""
-    return sorted((node for node in there if cluster.holds(node, wanted)), key=lambda node: node.address)
+    return sorted((node for node in there if room.holds(node, wanted)), key=lambda node: node.address)
 
 
 def _reason(error: Exception) -> str:

@@ -16,9 +16,10 @@ from typing import Any
 
 from bench.errors import RequestError, Unreachable
 from bench.plain import Progress, Result, Trial
-from sweeps import cluster
+from sweeps import cluster, room
 from sweeps.attempts import Attempts, Cause, out_of_memory
 from sweeps.parts import ONE_CPU, Resources
+from sweeps.room import Node
 from sweeps.work import Heard, Run, WorkerLost, confine, work
 
 PATIENCE = 2.0  # seconds between a polite and a forced cancel
@@ -90,9 +91,9 @@ class RayPool:
         cluster.connect(address)
         try:
             there = cluster.nodes()
-            fit = cluster.fit(resources, there)
+            fit = room.fit(resources, there)
             if not fit:
-                raise RequestError(cluster.no_room(resources, there))
+                raise RequestError(room.no_room(resources, there))
             self.slots = int(min(fit, self._most))
         except BaseException:
             self.close(0)
@@ -197,8 +198,8 @@ class RayPool:
     def _again(self, task: _Task, cause: Cause, reason: str) -> WorkerLost | None:
         """Fence an attempt off and have another one, or the error where there is none."""
         self._end(task.stream, force=True)
-        there = [node for node in cluster.nodes() if cluster.holds(node, self._resources)]
-        most = {name: cluster.most(name, there) for name in ("cpus", "gpus", "memory")}
+        there = [node for node in cluster.nodes() if room.holds(node, self._resources)]
+        most = {name: room.most(name, there) for name in ("cpus", "gpus", "memory")}
         try:
             pause = task.attempts.lost(cause, reason, task.address, most)
         except WorkerLost as error:
@@ -219,7 +220,7 @@ class RayPool:
             return None
         self._look = now + LOOK
         there = cluster.nodes()
-        fit = cluster.fit(self._resources, there)
+        fit = room.fit(self._resources, there)
         slots = int(max(1, min(fit, self._most)))  # one at least: what is submitted then says that it cannot be placed
         if slots != self.slots and fit:
             self._say(f"the cluster has room for {fit} trials at once; {slots} are run (before: {self.slots})")
@@ -230,7 +231,7 @@ class RayPool:
                 return heard
         return None
 
-    def _lodge(self, task: _Task, there: list[cluster.Node], now: float) -> Heard | None:
+    def _lodge(self, task: _Task, there: list[Node], now: float) -> Heard | None:
         """See that a trial has a node, or can have one; the last word of one that cannot."""
         if task.node:
             if any(task.node == node.id for node in there):
@@ -241,16 +242,16 @@ class RayPool:
                 self._live.remove(task)
                 return Heard(task.trial, error)
             return None
-        if cluster.fit(task.attempts.wanted, there):
+        if room.fit(task.attempts.wanted, there):
             task.homeless = math.inf
             return None
-        sentence = cluster.no_room(task.attempts.wanted, there)
+        sentence = room.no_room(task.attempts.wanted, there)
         if task.homeless == math.inf:
             task.homeless = now
             self._say(f"trial {task.trial.id} waits: {sentence}")
         if now - task.homeless < WAIT:
             return None
-        if not cluster.fit(self._resources, there):
+        if not room.fit(self._resources, there):
             raise Unreachable(f"{sentence}, and it was so for {WAIT:g} s; the same command goes on where it stands")
         self.cancel(task.trial)
         return Heard(task.trial, WorkerLost(sentence))

@@ -12,9 +12,9 @@ from ray_nodes import Shape, can_mount, ray_nodes
 
 from bench.errors import RequestError
 from sweeps import nodes, packing
-from sweeps.cluster import Node
 from sweeps.nodes import Fact, Wanted
 from sweeps.parts import Resources
+from sweeps.room import Node
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import stat
 import pytest
 
 from bench.errors import RequestError
-from sweeps import cluster, reading, work
+from sweeps import cluster, reading, room, work
 from sweeps.attempts import ATTEMPTS, LONGEST, NODES, Attempts, out_of_memory
-from sweeps.cluster import Node
 from sweeps.parts import Resources
+from sweeps.room import Node
 from sweeps.work import WorkerLost
 
 GIB = 2**30
@@ -23,7 +23,7 @@ def node(cpus=0, gpus=0, gib=64, **custom) -> Node:
     [(0.25, 8), (0.33, 6), (0.34, 4), (0.5, 4), (0.7, 2), (0.1, 20), (1, 2), (2, 1), (3, 0), (0, 100)],
 )
 def test_shares_of_a_gpu_lie_on_one_gpu_each(gpus, count):
-    assert cluster.holds(node(cpus=100, gpus=2), Resources(gpus=gpus)) == count
+    assert room.holds(node(cpus=100, gpus=2), Resources(gpus=gpus)) == count
 
 
 @pytest.mark.parametrize(
@@ -38,24 +38,24 @@ def test_shares_of_a_gpu_lie_on_one_gpu_each(gpus, count):
     ],
 )
 def test_the_scarcest_resource_decides(asked, count):
-    assert cluster.holds(node(cpus=8, gpus=2, gib=64, fast=1), asked) == count
+    assert room.holds(node(cpus=8, gpus=2, gib=64, fast=1), asked) == count
 
 
 def test_a_trial_lies_on_one_node():
     there = [node(cpus=2), node(cpus=3), node(gpus=8)]
-    assert cluster.fit(Resources(cpus=2), there) == 2 and cluster.fit(Resources(cpus=4), there) == 0
+    assert room.fit(Resources(cpus=2), there) == 2 and room.fit(Resources(cpus=4), there) == 0
 
 
 def test_the_sentence_says_what_is_asked_for_and_what_there_is():
     there = [node(cpus=2, gpus=1), node(cpus=2, gpus=1), node(cpus=8)]
-    assert cluster.no_room(Resources(gpus=4), there) == (
+    assert room.no_room(Resources(gpus=4), there) == (
         "a trial asks for 1 CPUs and 4 GPUs, and no node can hold it (there is: 2 nodes with 2 CPUs and 1 GPUs each; "
         "8 CPUs and 0 GPUs): lower `resources` in the study file or use another cluster"
     )
-    said = cluster.no_room(Resources(memory=100, custom={"fast": 1}), [node(cpus=8)])
+    said = room.no_room(Resources(memory=100, custom={"fast": 1}), [node(cpus=8)])
     assert "1 CPUs, 0 GPUs, 100 GiB of memory and 1 fast, and" in said
     assert "(there is: 8 CPUs, 0 GPUs, 64 GiB of memory and 0 fast)" in said
-    assert "(there is: no node)" in cluster.no_room(Resources(), [])
+    assert "(there is: no node)" in room.no_room(Resources(), [])
 
 
 STUDY = """

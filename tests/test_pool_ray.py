@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import fake_trial
+import psutil
 import pytest
 
 from bench.errors import RequestError, TrialFailed, Unreachable
@@ -55,6 +56,19 @@ def test_several_trials_stream_the_same_events_as_inline(ray_pool, tmp_path):
     trials = [trial(number) for number in range(4)]
     assert ray_pool.slots == len(os.sched_getaffinity(0))
     assert hear(ray_pool, trials, tmp_path / "ray") == hear(Inline(run=fake_trial.run), trials, tmp_path / "inline")
+
+
+def test_everything_listens_at_this_machine_alone(ray_pool):
+    """The driver, what it has started, and the workers below that: Ray by itself listens at every address."""
+    driver = psutil.Process()
+    found = {
+        (process.name(), listens.laddr.ip)
+        for process in (driver, *driver.children(recursive=True))
+        for listens in process.net_connections("tcp")
+        if listens.status == psutil.CONN_LISTEN
+    }
+    assert {"gcs_server", "raylet"} <= {name for name, _ in found}
+    assert {address for _, address in found} <= {"127.0.0.1", "::ffff:127.0.0.1"}
 
 
 @pytest.mark.parametrize(
