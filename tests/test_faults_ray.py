@@ -1,4 +1,4 @@
-"""kill -9 on a real local Ray with the real Optuna and MLflow: of workers in the middle of an epoch, of the driver over them."""
+"""kill -9 on a real Ray with the real Optuna and MLflow: of workers in the middle of an epoch, of the driver, of a node."""
 
 import json
 import os
@@ -13,6 +13,7 @@ import counted
 import pytest
 from counted import until
 from made_up_sweep import numbers
+from ray_nodes import Shape, ray_nodes
 
 from bench import record
 
@@ -26,11 +27,12 @@ STUDY = counted.STUDY | {
 
 
 @contextmanager
-def session(runs, study=STUDY, address="local"):
+def session(runs, address="local", env=None):
     """A driver as a process."""
-    given = {"runs": str(runs), "study": study, "address": address}
+    given = {"runs": str(runs), "study": STUDY, "address": address}
     with (runs / "log").open("a") as log:
-        process = subprocess.Popen([sys.executable, counted.__file__, json.dumps(given)], stdout=log, stderr=log)
+        command = [sys.executable, counted.__file__, json.dumps(given)]
+        process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
     try:
         yield process
     finally:
@@ -65,6 +67,28 @@ def test_a_worker_killed_in_an_epoch_is_replaced_and_no_step_is_lost_or_told_twi
     assert not [one for one in record.read_study(tmp_path / "study") if one.state != "finished"]
     for _, pid in killed:
         assert pid in {worker for _, _, worker in counted.epochs(tmp_path)}
+
+
+def test_a_node_that_dies_takes_no_trial_with_it(tmp_path):
+    def at_work():
+        """A worker that has another epoch of its trial before it, and its node."""
+        trial, epoch, pid = grown(tmp_path, 1)[-1]
+        found = [node for node in cluster.nodes[1:] if pid in node.workers()]
+        return epoch < 3 and found and (trial, found[0])
+
+    with (
+        ray_nodes(Shape(cpus=0), Shape(cpus=1), Shape(cpus=1), dashboard=False) as cluster,
+        session(tmp_path, cluster.address, cluster.env) as process,
+    ):
+        grown(tmp_path, 3)
+        trial, node = until(at_work)
+        node.kill()
+        counts = finish(process, tmp_path)
+    assert counts.again <= 1
+    records = {known.trial.id: known for known in record.read_study(tmp_path / "study")}
+    assert {known.state for known in records.values()} == {"finished"}
+    there = [attempt["node"] for attempt in records[trial].provenance["attempts"]]
+    assert there[0] == node.ip and there[-1] not in (node.ip, cluster.nodes[0].ip)
 
 
 def test_a_driver_killed_three_times_over_living_workers(tmp_path):

@@ -129,6 +129,7 @@ def test_a_request_that_no_node_can_hold_names_what_there_is(nodes, tmp_path):
     assert "8 CPUs and 2 GPUs" in says and "2 CPUs and 0 GPUs" in says
 
 
+@pytest.mark.long
 def test_the_trials_of_a_lost_node_move_and_a_node_that_joins_takes_some(tmp_path):
     with ray_nodes(Shape(cpus=0), Shape(cpus=2), Shape(cpus=2), dashboard=False) as cluster:
         process = driver(cluster, tmp_path, Resources(cpus=1).model_dump_json(), 14, 6, 1.5)
