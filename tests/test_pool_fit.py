@@ -1,6 +1,9 @@
 """How many trials fit where, what a study file may ask for, and what becomes of a trial that lost its attempt. No Ray."""
 
+import os
 import stat
+import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -221,6 +224,18 @@ def test_a_share_of_a_gpu_is_a_share_of_its_memory_less_cudas_own(monkeypatch, s
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", told.append)
     work.confine(share)
     assert told == ([] if limit is None else [pytest.approx(limit)])
+
+
+def test_every_client_shows_its_token_whoever_has_imported_ray_before(monkeypatch):
+    read = []
+    early = SimpleNamespace(Config=SimpleNamespace(initialize=lambda given: read.append(os.environ["RAY_AUTH_MODE"])))
+    monkeypatch.setitem(sys.modules, "ray._raylet", early)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # who says so is left alone
+    cluster.authenticate()
+    assert os.environ["RAY_AUTH_MODE"] == "disabled" and not read
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    cluster.authenticate()
+    assert os.environ["RAY_AUTH_MODE"] == "token" and read == ["token"]
 
 
 def test_the_token_of_a_local_cluster_is_nobody_elses(tmp_path, monkeypatch):

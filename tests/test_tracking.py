@@ -1,6 +1,7 @@
 """MLflow as the window on the records: a real store in a real SQLite file, filled while a sweep runs and afterwards."""
 
 import math
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -157,3 +158,24 @@ def test_a_crash_while_the_store_is_made_leaves_none_behind(tmp_path, monkeypatc
     with pytest.raises(ZeroDivisionError):
         tracking.client(f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}")
     assert not (tmp_path / "new" / "mlflow.db").exists()
+
+
+def test_a_store_that_another_process_makes_meanwhile_is_taken(tmp_path, template, monkeypatch):
+    file, link = tmp_path / "new" / "mlflow.db", os.link
+
+    def slower(part, to):
+        shutil.copy(template, to)
+        link(part, to)
+
+    monkeypatch.setattr(os, "link", slower)
+    assert len(tracking.client(f"sqlite:///{file}").search_experiments()) == 1
+    assert file.read_bytes()[:100] == template.read_bytes()[:100] and not list(file.parent.glob("*.part"))
+
+
+def test_a_server_that_is_gone_is_not_waited_for_as_long_as_mlflow_would(monkeypatch):
+    for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
+        monkeypatch.delenv(name, raising=False)
+    tracking.prepare()
+    from mlflow import environment_variables as asked
+
+    assert asked.MLFLOW_HTTP_REQUEST_MAX_RETRIES.get() == 2 and asked.MLFLOW_HTTP_REQUEST_TIMEOUT.get() == 5

@@ -58,6 +58,15 @@ def everything():
     return {table: sorted(map(str, rows(f"select * from {table}"))) for table in tables}
 
 
+@pytest.mark.parametrize("role", ["search", "finalist", "default", "tuned", "again", "untrained"])
+def test_only_confirmed_networks_become_models(trained, role):
+    (known,) = record.read_study(trained)
+    stage = {"search": "tune", "finalist": "tune", "default": "default"}.get(role, "confirm")
+    assert _mlflow_model.wanted(replace(known, trial=replace(known.trial, stage=stage, role=role))) == (
+        role in ("tuned", "again")
+    )
+
+
 def test_a_confirmed_network_is_a_model_with_signature_run_and_figures_that_loads_without_pickle(
     trained, here, monkeypatch
 ):
