@@ -67,7 +67,7 @@ def _done(tmp_path_factory, template):
         patch.setenv("FACEBENCH_RUNS", str(tmp_path_factory.mktemp("done")))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         shutil.copy(template, places.runs() / "mlflow.db")
-        assert "MLflow" not in sweep()
+        assert "facebench sync" not in sweep()
         return record.read_study(places.study_folder("study"))
 
 

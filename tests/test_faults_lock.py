@@ -99,7 +99,7 @@ def test_clocks_that_jump_between_sessions_and_during_them_change_nothing(forks,
     assert not counted.count(runs).wrong
     assert numbers(record.read_study(runs / "study")) == numbers(record.read_study(whole / "study"))
     shown = (tmp_path / "log").read_text()
-    assert "MLflow" not in shown and " h " not in shown, "a warning, or hours that are left of a few seconds"
+    assert "facebench sync" not in shown and " h " not in shown, "a warning, or hours that are left of a few seconds"
 
 
 def test_status_does_not_ask_the_clock(tmp_path, monkeypatch):

@@ -106,7 +106,7 @@ def test_a_server_that_was_away_is_found_again_and_nothing_is_missing(server, aw
         come_back()
 
     printed, _ = sweep(away, {5: leave, 20: back})
-    assert "MLflow" not in printed
+    assert "facebench sync" not in printed
     assert_whole(server, away)
 
 
