@@ -102,6 +102,7 @@ def test_dropout_of_a_part_is_that_of_the_whole(module, shape, layout):
 # --- whole trials ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_processes_give_the_numbers_of_one():
     trial = replace(SMALL, loss="softmax")

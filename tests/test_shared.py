@@ -134,7 +134,9 @@ def test_the_claims_of_a_killed_driver_wait_for_it(study, drivers, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("events", [3, 20, 45])
+@pytest.mark.parametrize(
+    "events", [pytest.param(3, marks=pytest.mark.long), 20, pytest.param(45, marks=pytest.mark.long)]
+)
 def test_a_driver_that_never_returns_is_inherited_and_finds_its_claims_lost(
     study, drivers, tmp_path, monkeypatch, events
 ):

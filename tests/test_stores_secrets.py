@@ -43,7 +43,7 @@ def unlucky(database):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("by", ["file", "environment"])
+@pytest.mark.parametrize("by", ["file", pytest.param("environment", marks=pytest.mark.long)])
 def test_passwords_stand_in_no_file_no_line_no_tag_and_no_report(
     secrets, database, mlflow_server, facebench, monkeypatch, by
 ):
