@@ -34,15 +34,16 @@ test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Each of these tests starts processes of its own, and waits for them most of the time; a file's share a server or a cluster.
-# Those that hold a limit of seconds come last, one by one.
+# Those that hold a limit of seconds come last, one by one; the others need not be collected again for them.
+TIMED := $(shell grep -l mark.timed tests/test_*.py)
 SLOW := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=10
 test-slow: setup
 	$(SLOW) -n 3 --dist loadfile -m "slow and not long and not timed"
-	$(SLOW) -m "timed and not long"
+	$(SLOW) -m "timed and not long" $(TIMED)
 
 test-long: setup
 	$(SLOW) -n 2 --dist loadfile -m "long and not timed"
-	$(SLOW) -m "long and timed"
+	$(SLOW) -m "long and timed" $(TIMED)
 
 soak: setup
 	$(BIN)/python tests/soak.py
