@@ -192,6 +192,7 @@ def test_a_killed_process_ends_the_trial_and_the_others():
     assert time.monotonic() - begun < 60 and gone(workers)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_trial_that_is_dropped_leaves_no_process():
     events, _, workers = started(replace(SMALL, loss="softmax", epochs=200), processes=2)
@@ -225,6 +226,7 @@ for event in run(replace(SMALL, loss="softmax", epochs=10_000), processes=2):
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_killed_parent_leaves_no_orphan(tmp_path):
     path = os.pathsep.join(sys.path)

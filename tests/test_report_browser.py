@@ -222,6 +222,7 @@ def test_it_prints_on_white_with_every_row_and_no_fields(opened, scheme):
     assert page.evaluate("getComputedStyle(document.querySelector('figure:not(.table)')).breakInside") == "avoid"
 
 
+@pytest.mark.long
 def test_five_hundred_trials_make_a_small_page_that_opens(opened, tmp_path):
     folder = make(tmp_path, seeds=2)
     trials = [one for one in reports.read(folder).of("search")]

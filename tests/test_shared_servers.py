@@ -119,7 +119,8 @@ def test_nothing_is_lost_or_done_twice_whoever_is_killed(processes, postgres, da
     stale = {"STALE": "8"}
     for name in ("steady", "restarted", "gone"):
         processes.start(name, **stale)
-    until(lambda: len(processes.lines()) > 5 + chance.randrange(20), lambda: processes.log("gone"))
+    least, joined = 5 + chance.randrange(20), processes.folder / "gone" / "study" / ".driver"
+    until(lambda: len(processes.lines()) > least and joined.exists(), lambda: processes.log("gone"))
     processes.kill("gone")
     for _ in range(3):
         time.sleep(chance.uniform(0.5, 6))  # random moments are the subject: from the first import on
