@@ -254,6 +254,7 @@ def test_no_path_of_the_machine_stands_in_the_card(study):
 # --- the whole way ---
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_an_exported_network_reproduces_the_trials_figures(facebench, tmp_path):
     code, out, err = facebench("train", "lmcl", *TINY, "--json")

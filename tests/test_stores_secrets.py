@@ -41,9 +41,10 @@ def unlucky(database):
     return run
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("by", ["file", pytest.param("environment", marks=pytest.mark.long)])
+@pytest.mark.parametrize("by", ["file", "environment"])
 def test_passwords_stand_in_no_file_no_line_no_tag_and_no_report(
     secrets, database, mlflow_server, facebench, monkeypatch, by
 ):
@@ -77,6 +78,7 @@ def test_passwords_stand_in_no_file_no_line_no_tag_and_no_report(
     assert_nowhere(secrets, places.runs(), mlflow_server.folder, said=said)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_what_goes_wrong_is_said_without_the_password(secrets, database, mlflow_server, facebench, monkeypatch):

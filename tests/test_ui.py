@@ -77,8 +77,9 @@ def test_a_host_that_is_none_is_refused(monkeypatch):
         ui.serve(free_port(), "192.0.2.1")
 
 
+@pytest.mark.long
 @pytest.mark.slow
-@pytest.mark.parametrize("sign", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_the_page_opens_and_the_server_ends_with_the_command(sign):
     from bench import tracking
 
