@@ -5,6 +5,7 @@ import io
 import pickle
 import zipfile
 from collections import Counter
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,12 +33,17 @@ NEVER = {
 }  # fmt: skip
 
 
+@cache
+def nodes():
+    """(file, node) of everything in the source."""
+    return [(path.relative_to(ROOT), node) for path in SOURCES for node in ast.walk(ast.parse(path.read_text()))]
+
+
+@cache
 def calls():
     """(file, the name that is called, the call) of every call in the source."""
-    for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call):
-                yield f"{path.relative_to(ROOT)}:{node.lineno}", ast.unparse(node.func), node
+    found = [(path, node) for path, node in nodes() if isinstance(node, ast.Call)]
+    return [(f"{path}:{node.lineno}", ast.unparse(node.func), node) for path, node in found]
 
 
 def keywords(call):
@@ -70,9 +76,8 @@ def test_checkpoints_are_loaded_as_weights_only_and_yaml_safely():
 
 
 def test_nothing_listens_at_every_address_unless_it_is_asked_to():
-    for path in SOURCES:
-        constants = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
-        assert not constants & {"0.0.0.0", "::"}, path
+    everywhere = [path for path, node in nodes() if isinstance(node, ast.Constant) and node.value in ("0.0.0.0", "::")]
+    assert everywhere == []
 
 
 def test_html_is_made_of_constant_texts_and_escapes_the_rest():
