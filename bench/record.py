@@ -63,22 +63,22 @@ class Record:
 
 
 class Journal:
-    """The events of one trial, for the one who writes them: the file is read once, not again for each event.
-
-    Attributes:
-        events: those that are written down, by step.
-    """
+    """The events of one trial, for the one who writes them: the file is read once, not again for each event."""
 
     def __init__(self, folder: Path):
         self._path = folder / "events.jsonl"
         whole = _whole(self._path)
-        self.events = _parsed(whole)
-        self._steps = {event.step for event in self.events}
+        self._events = {event.step: event for event in _parsed(whole)}
         self._size = len(whole)
+
+    @property
+    def events(self) -> tuple[Progress, ...]:
+        """Those that are written down."""
+        return tuple(self._events.values())
 
     def append(self, event: Progress) -> bool:
         """Append an event unless its step is there already; True when it was new, and then it is on the disk."""
-        if event.step in self._steps:
+        if event.step in self._events:
             return False
         line = json.dumps(vars(event)).encode() + b"\n"
         with self._path.open("ab") as file:
@@ -88,8 +88,7 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         self._size += len(line)
-        self._steps.add(event.step)
-        self.events.append(event)
+        self._events[event.step] = event
         return True
 
 

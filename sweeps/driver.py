@@ -279,7 +279,7 @@ class Driver:
             self.board.stage(cell)
 
     def _begun(self, trial: Trial) -> Begun:
-        return trial, tuple(self._journals[trial].events)
+        return trial, self._journals[trial].events
 
     def _drop(self, trial: Trial) -> None:
         """Another driver took a trial over while this one was not heard of: what was written of it here goes."""
