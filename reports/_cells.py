@@ -63,7 +63,7 @@ def figure(cell: Cell, places: int, notes: html.Footnotes) -> html.Item:
         return html.Item(Markup("{}{}").format(_words.DASH, notes.marks([cell.missing])))
     said = [f"Not ranked: {mark}." for mark in cell.marks] + [_FAILED] * (cell.diverged > 0)
     text = _words.plus_minus(cell.sample.mean, cell.sample.spread, places)
-    return html.Item(Markup("{}{}").format(text, notes.marks(said)), cell.sample.mean)
+    return html.Item(Markup("{}{}").format(text, notes.marks(said, alike=True)), cell.sample.mean)
 
 
 def chance(study: Study, metric: str) -> html.Item:

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
+
+from reports._notes import Notes
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -37,22 +39,21 @@ Shown = Item | str  # a table's cell: an Item where it can be sorted by
 LONG = 40  # rows of a table that scrolls by itself, under its own headings
 
 
-@dataclass
 class Footnotes:
-    """Numbered notes under a table; the same text keeps its number."""
+    """Numbered notes under a table."""
 
-    texts: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._notes = Notes()
 
-    def marks(self, texts: Sequence[str]) -> Markup:
-        """The numbers of these notes, new ones being added; nothing for no note."""
-        self.texts += [text for text in dict.fromkeys(texts) if text not in self.texts]
-        numbers = sorted({self.texts.index(text) + 1 for text in texts})
+    def marks(self, texts: Sequence[str], *, alike: bool = False) -> Markup:
+        """The numbers of these notes, new ones being added (see `Notes.numbers`); nothing for no note."""
+        numbers = self._notes.numbers(texts, alike=alike)
         return Markup(" <sup>{}</sup>").format(", ".join(map(str, numbers))) if numbers else Markup("")
 
     def html(self) -> Markup:
-        if not self.texts:
+        if not (texts := self._notes.texts()):
             return Markup("")
-        return Markup('<ol class="notes">{}</ol>').format(join(Markup("<li>{}</li>").format(t) for t in self.texts))
+        return Markup('<ol class="notes">{}</ol>').format(join(Markup("<li>{}</li>").format(text) for text in texts))
 
 
 @lru_cache(maxsize=1)

@@ -97,10 +97,11 @@ def legend(figure: "Figure", axes: "list[Axes]") -> None:
 
 def log_ticks(axis: "Axis") -> None:
     """A logarithmic axis with plain labels (`0.0005`), few enough not to touch."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     low, high = sorted(axis.get_view_interval())
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 25 * low else (1, 3) if high < 200 * low else (1,)))
+    decades = LogLocator(subs=(1, 2, 5) if high < 25 * low else (1, 3) if high < 200 * low else (1,))
+    axis.set_major_locator(MaxNLocator(4) if high < 3 * low else decades)
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.5f}".rstrip("0") if value < 1 else f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -218,9 +218,11 @@ def _sample(study: Study, row: Row, metric: str, finished: list[dict[str, Any]],
         values += [level] * failed
         clusters += [[level] * len(kept["values"])] * failed
     if len({len(one) for one in clusters}) > 1:
-        raise RequestError(
-            f"{metric} of {name} has no mean: its seeds kept different numbers of identity clusters; score them again"
-        )
+        if not all(metric in score.get("marks", ()) for score in finished):
+            raise RequestError(
+                f"{metric} of {name} has no mean: its seeds kept different numbers of identity clusters; score them again"
+            )
+        clusters = [[] for _ in clusters]  # never ranked: each network had people of its own left out, say
     return Sample(
         name,
         metric,

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from reports import _cells, _comparisons, _figures, _rows, _words
+from reports._notes import Notes
 from reports._study import Study
 from reports.cost import mean
 from reports.statistics import level_interval
@@ -136,7 +137,7 @@ def leading(study: Study) -> Board:
         "tuned hyper-parameters" if study.searched else "hyper-parameters",
     ]
     ranks = _comparisons.ranks(study, _rows.primary(study)) if found else {}
-    notes: dict[str, None] = {}
+    notes = Notes()
     rows = []
     for row in _rows.rows(study):
         span = ranks.get((row.backbone, row.label)) if row.role == "tuned" else None
@@ -152,7 +153,7 @@ def leading(study: Study) -> Board:
                 settings,
             ]
         )
-    return Board(head, rows, list(notes))
+    return Board(head, rows, notes.texts())
 
 
 def _note(study: Study) -> str:
@@ -194,10 +195,9 @@ def _escaped(text: str) -> str:
     return "".join(every.get(sign, sign) for sign in text)
 
 
-def _with_marks(cell: _rows.Cell, notes: dict[str, None]) -> str:
+def _with_marks(cell: _rows.Cell, notes: Notes) -> str:
     """A figure with the numbers of what it is marked with, which enters `notes`."""
     if cell.sample is None:
         return _words.DASH
-    notes.update(dict.fromkeys(cell.marks))
-    numbers = "".join(f" ({list(notes).index(mark) + 1})" for mark in cell.marks)
+    numbers = "".join(f" ({number})" for number in notes.numbers(cell.marks, alike=True))
     return _words.plus_minus(cell.sample.mean, cell.sample.spread) + numbers

@@ -1,6 +1,7 @@
 """Every test writes into folders of its own and computes on one thread."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import hypothesis
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What tests write outlives no machine: where memory is lent as a folder, nothing waits for a disk.
+if (memory := Path("/dev/shm")).is_dir() and shutil.disk_usage(memory).free > 4 * 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
 # The same examples in every run, none slow enough to fail by it, and nothing of them kept beside the code.
 hypothesis.settings.register_profile("same", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("same")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -44,10 +45,11 @@ def sweep(run=fake_trial.run, describe=None, **changes) -> str:
     return stream.getvalue()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def template(tmp_path_factory):
-    """An empty store: making one takes MLflow seconds."""
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    """An empty store, one for all workers: making one takes MLflow seconds."""
+    own = tmp_path_factory.getbasetemp()
+    path = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "mlflow.db"
     tracking.client(f"sqlite:///{path}")
     return path
 

@@ -14,6 +14,7 @@ import reports
 from bench import record
 from reports import _comparisons, _figures, _rows, _sections, _tables, _write
 from reports._caveats import caveats
+from reports._notes import Notes
 from reports._sample import Sample
 
 
@@ -120,6 +121,22 @@ def test_a_marked_figure_is_shown_and_not_ranked(copy):
     line = next(one for one in _comparisons.against_reference(study, "lfw/accuracy") if one.row.loss == "lmcl")
     assert line.comparison is None and "marked: 7 false accepts" in line.refused
     assert "Not ranked: 7 false accepts" in text_of(_sections.find("leaderboard").render(study))
+
+
+@pytest.mark.parametrize("marks", [{}, {"lfw/accuracy": "without the people who look like training identities"}])
+def test_seeds_that_were_tested_on_other_people_have_a_mean_where_nothing_is_ranked_by_it(marks, copy):
+    tuned = {"role": "tuned", "loss": "lmcl"}
+    edit(copy, lambda body: body["scores"]["lfw"]["marks"].update(marks), **tuned)
+    edit(copy, lambda body: body["scores"]["lfw"]["clusters"]["lfw/accuracy"]["values"].pop(), seed=1000, **tuned)
+    study = reports.read(copy)
+    row = next(row for row in _rows.rows(study, "tuned") if row.loss == "lmcl")
+    found = _rows.cell(study, row, "lfw/accuracy")
+    if marks:
+        assert found.sample.seeds == 5 and found.sample.spread > 0 and np.isnan(found.sample.within)
+        assert _comparisons.ranks(study, "lfw/accuracy") == {}
+    else:
+        assert found.sample is None and "kept different numbers of identity clusters" in found.missing
+    assert len([_sections.find(name).render(study) for name in ("leaderboard", "figures", "differences", "variance")]) == 4
 
 
 def test_an_undefined_figure_stands_with_its_reason(full):
@@ -259,10 +276,10 @@ def test_the_curves_have_a_row_a_point(full):
 
 def test_a_marked_figure_says_so_in_the_markdown_too():
     sample = Sample("softmax", "ytf/auc", "x", "folds", np.array([0.5, 0.6]), np.zeros((2, 0)))
-    notes = {}
+    notes = Notes()
     cells = [_rows.Cell(sample, marks=("partial",)), _rows.Cell(sample), _rows.Cell(sample, marks=("few", "partial"))]
     shown = [_tables._with_marks(cell, notes) for cell in [*cells, _rows.Cell(None, "none")]]
-    assert [text.partition(" (")[2] for text in shown] == ["1)", "", "2) (1)", ""] and list(notes) == ["partial", "few"]
+    assert [text.partition(" (")[2] for text in shown] == ["1)", "", "1) (2)", ""] and notes.texts() == ["partial", "few"]
 
 
 def test_what_stands_beside_a_protocols_own_figures_comes_after_them():

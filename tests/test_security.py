@@ -35,8 +35,11 @@ NEVER = {
 
 @cache
 def nodes():
-    """(file, node) of everything in the source."""
-    return [(path.relative_to(ROOT), node) for path in SOURCES for node in ast.walk(ast.parse(path.read_text()))]
+    """(file, node) of every call and every constant in the source."""
+    trees = ((path.relative_to(ROOT), ast.parse(path.read_text())) for path in SOURCES)
+    return [
+        (path, node) for path, tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call | ast.Constant)
+    ]
 
 
 @cache
