@@ -36,6 +36,7 @@ class Hard:
             threshold in standard deviations of the run's scores; of probes minus the logarithm of the rank of the mate.
         wrong: (L, n) the share of the seeds (and of a probe's searches) that are wrong.
         threshold: how it was chosen; "" for probes.
+        deepest: of probes the last rank that was counted: a search may have ended there.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Hard:
     margin: np.ndarray
     wrong: np.ndarray
     threshold: str = ""
+    deepest: int = 0
 
     @cached_property
     def failing(self) -> np.ndarray:
@@ -163,7 +165,9 @@ def _probe_set(name: str, runs: Runs) -> Hard:
     depth = np.stack([np.mean([depth for depth, _ in seeds], axis=0) for seeds in means])
     missed = np.stack([np.mean([missed for _, missed in seeds], axis=0) for seeds in means])
     rows = tuple(row for row, _ in runs)
-    return Hard(name, rows, searched[:, None], np.ones(len(searched), bool), np.exp(depth), -depth, missed)
+    deepest = 1 + max(int(raw["better"].max(initial=0)) for _, raws in runs for raw in raws)
+    same = np.ones(len(searched), bool)
+    return Hard(name, rows, searched[:, None], same, np.exp(depth), -depth, missed, deepest=deepest)
 
 
 def _found(raw: Raw, searched: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -136,7 +136,9 @@ def test_seeds_that_were_tested_on_other_people_have_a_mean_where_nothing_is_ran
         assert _comparisons.ranks(study, "lfw/accuracy") == {}
     else:
         assert found.sample is None and "kept different numbers of identity clusters" in found.missing
-    assert len([_sections.find(name).render(study) for name in ("leaderboard", "figures", "differences", "variance")]) == 4
+    assert (
+        len([_sections.find(name).render(study) for name in ("leaderboard", "figures", "differences", "variance")]) == 4
+    )
 
 
 def test_an_undefined_figure_stands_with_its_reason(full):
@@ -279,7 +281,10 @@ def test_a_marked_figure_says_so_in_the_markdown_too():
     notes = Notes()
     cells = [_rows.Cell(sample, marks=("partial",)), _rows.Cell(sample), _rows.Cell(sample, marks=("few", "partial"))]
     shown = [_tables._with_marks(cell, notes) for cell in [*cells, _rows.Cell(None, "none")]]
-    assert [text.partition(" (")[2] for text in shown] == ["1)", "", "1) (2)", ""] and notes.texts() == ["partial", "few"]
+    assert [text.partition(" (")[2] for text in shown] == ["1)", "", "1) (2)", ""] and notes.texts() == [
+        "partial",
+        "few",
+    ]
 
 
 def test_what_stands_beside_a_protocols_own_figures_comes_after_them():

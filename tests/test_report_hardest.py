@@ -107,6 +107,13 @@ class TestProbes:
         depth, missed = _hard._found(raw, np.array([4, 7]))
         assert np.exp(depth) == pytest.approx([10, 4]) and missed.tolist() == [1, 1]
 
+    def test_a_rank_that_was_not_counted_to_its_end_is_a_bound(self):
+        raw = {"probe": np.array([4, 7]), "better": np.array([9, 3]), "mate_scores": np.array([0.1, 0.3])}
+        found = _hard._probe_set("megaface", [("softmax", [raw])])
+        assert found.deepest == 10
+        ends, counted = (hardest._rank(found, 0, place).html for place in (0, 1))
+        assert "rank ≥ 10<" in ends and "rank 4<" in counted
+
 
 class TestSection:
     def test_it_shows_names_scores_and_pictures(self, study):
