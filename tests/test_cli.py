@@ -249,6 +249,7 @@ def test_the_doctor_names_mixed_builds(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_the_doctor_looks_at_everything(facebench, monkeypatch):
     monkeypatch.setenv("FACEBENCH_DATA", "/nowhere")
     code, out, _ = facebench("doctor", "--json")

@@ -190,6 +190,7 @@ def part_of(name, every, wanted):
     return Faces(names, whole.labels[kept], whole.identities, whole.source, whole.people)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not DATA.exists(), reason=f"no real data at {DATA}: set FACEBENCH_DATA to the folder that holds the zips"
 )

@@ -21,35 +21,40 @@ HEAVY = {
 }
 
 
-def brought_in(code):
-    """The heavy packages that are loaded after `code` ran in a new interpreter."""
-    script = f"{code}\nimport sys; print('loaded:', *(m for m in {sorted(HEAVY)} if m in sys.modules))"
+# In one process, the lightest first: what has come stays, so each may have brought what is allowed to it or to those before.
+HELP = "import sys; sys.argv = ['facebench', '--help']\nfrom bench import cli\ntry: cli.main()\nexcept SystemExit: pass"
+ALLOWED = {
+    "import losses": set(),
+    "import sweeps, reports": set(),
+    HELP: set(),
+    "import bench.protocols; bench.protocols.names()": {"numpy"},
+    "from bench.protocols import lfw, lfw_blufr, rank_k, ytf, megaface, heldout": {"numpy"},
+    "import bench.metrics": {"numpy"},
+    "import bench.datasets, bench.datasets.folder": {"numpy"},
+    "from losses import CenterLoss": {"torch", "numpy"},
+    "losses.create('lmcl', 3, 2)": {"torch", "numpy"},
+    "import bench.trial, bench.single": HEAVY - {"ray", "mlflow", "optuna", "pydantic"},
+}
+
+
+def loaded(*codes):
+    """The heavy packages that are loaded after each of `codes` has run, one after the other in a new interpreter."""
+    tell = f"print('loaded:', *(m for m in {sorted(HEAVY)} if m in __import__('sys').modules))"
+    script = "\n".join(f"{code}\n{tell}" for code in codes)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    return set(done.stdout.rpartition("loaded:")[2].split())
+    return [set(line.split()[1:]) for line in done.stdout.splitlines() if line.startswith("loaded:")]
 
 
-@pytest.mark.parametrize(
-    ("code", "allowed"),
-    [
-        ("import losses", set()),
-        ("import losses; losses.create('lmcl', 3, 2)", {"torch", "numpy"}),
-        ("from losses import CenterLoss", {"torch", "numpy"}),
-        ("import bench.protocols; bench.protocols.names()", {"numpy"}),
-        ("from bench.protocols import lfw, lfw_blufr, rank_k, ytf, megaface, heldout", {"numpy"}),
-        ("import bench.metrics", {"numpy"}),
-        ("import bench.datasets, bench.datasets.folder", {"numpy"}),
-        ("import sweeps, reports", set()),
-        (
-            "import sys; sys.argv = ['facebench', '--help']\nfrom bench import cli\ntry: cli.main()\nexcept SystemExit: pass",
-            set(),
-        ),
-        ("import bench.trial", HEAVY - {"ray", "mlflow", "optuna", "pydantic"}),
-        ("import bench.single", HEAVY - {"ray", "mlflow", "optuna", "pydantic", "torch"}),
-    ],
-)
-def test_an_import_brings_only_what_it_needs(code, allowed):
-    assert brought_in(code) <= allowed
+def test_an_import_brings_only_what_it_needs():
+    assert list(ALLOWED.values()) == sorted(ALLOWED.values(), key=len), "the lightest first"
+    found = dict(zip(ALLOWED, loaded(*ALLOWED), strict=True))
+    assert {code: more for code, packages in found.items() if (more := packages - ALLOWED[code])} == {}
+    assert "torch" in found["from losses import CenterLoss"], "what is loaded is seen"
+
+
+def test_a_single_trial_is_prepared_without_torch():
+    assert loaded("import bench.single") <= [HEAVY - {"ray", "mlflow", "optuna", "pydantic", "torch"}]
 
 
 EVALUATE = """

@@ -259,6 +259,7 @@ def test_the_real_lists_fit_together():
         protocols.create("lfw", root=DATA, pairs="protocols/lfw_pairsDevTrain.txt", people=named[1][1])
 
 
+@pytest.mark.slow
 @needs_data
 def test_the_several_accuracies_of_the_same_embeddings():
     made = {}

@@ -105,6 +105,7 @@ def pixels(trees, names, size=16):
     return flat - flat.mean(axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_megaface_of_cfp_people_falls_with_the_lfw_distractors(tmp_path):
     from bench.files import Tree
 

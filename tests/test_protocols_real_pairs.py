@@ -47,6 +47,7 @@ def test_cfp_folds_1_to_8(kind, repeated):
     assert least < answer.metrics[f"{label}/accuracy"] < 0.75
 
 
+@pytest.mark.slow
 def test_lfw_view_2_in_a_bin_gives_lfws_own_figures(tmp_path):
     lfw = protocols.create("lfw", root=DATA, pairs="protocols/lfw_pairs.txt", images=[LFW])
     order = np.stack([lfw.pairs.first, lfw.pairs.second], axis=1).ravel()
