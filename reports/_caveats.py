@@ -1,5 +1,7 @@
 """What speaks against a study's own answer, found in its records."""
 
+from collections import Counter
+
 from reports import _comparisons, _figures, _rows, _words
 from reports._study import Study
 from reports._tuning import epochs_by_loss, stopped_early
@@ -18,6 +20,7 @@ def caveats(study: Study) -> list[str]:
         _budget,
         _overlap,
         _versions,
+        _precisions,
         _code,
     )
     return [sentence for check in checks for sentence in check(study)]
@@ -116,6 +119,15 @@ def _versions(study: Study) -> list[str]:
     if len(data) > 1:
         said.append("The confirmation runs did not all train on the same data.")
     return said
+
+
+def _precisions(study: Study) -> list[str]:
+    """With `precision: auto` each machine takes the one that it is fast in."""
+    runs = Counter(str(r.cost["precision"]) for r in study.of(*_rows.ROLES) if "precision" in r.cost)
+    if len(runs) < 2:
+        return []
+    each = _words.listing([f"{_words.many(number, 'run')} in {name}" for name, number in sorted(runs.items())])
+    return [f"The confirmation runs were not all computed alike: {each}; `precision` under `train` fixes one."]
 
 
 def _code(study: Study) -> list[str]:

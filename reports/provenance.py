@@ -31,7 +31,8 @@ def _origin(study: Study) -> Markup:
     """Every fact with its values; where runs differ, each value with the number of runs that have it."""
     found: dict[str, Counter[str]] = {}
     for record in study:
-        for key, value in _facts(record.provenance | {"device": record.cost.get("device")}):
+        computed = {key: record.cost.get(key) for key in ("device", "precision")}
+        for key, value in _facts(record.provenance | computed):
             found.setdefault(key, Counter())[value] += 1
     if not found:
         return html.paragraph("No finished run, so nothing is recorded of code, versions and machine.")

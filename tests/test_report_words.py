@@ -79,6 +79,7 @@ def test_one_seed_is_shown_without_spread_and_without_comparison(copy):
     [
         (lambda body: body["provenance"].update(dirty=True), "uncommitted changes"),
         (lambda body: body["provenance"].update(data="elsewhere"), "did not all train on the same data"),
+        (lambda body: body["cost"].update(precision="float32"), "computed alike: "),
         (
             lambda body: body["scores"]["lfw"].update(overlap={"verdict": "allowed"}),
             "overlap, by the study's own leave, on lfw",
