@@ -123,11 +123,13 @@ def _versions(study: Study) -> list[str]:
 
 def _precisions(study: Study) -> list[str]:
     """With `precision: auto` each machine takes the one that it is fast in."""
-    runs = Counter(str(r.cost["precision"]) for r in study.of(*_rows.ROLES) if "precision" in r.cost)
+    runs = Counter(str(r.cost["precision"]) for r in study.of(*_rows.ROLES) if r.cost.get("precision"))
     if len(runs) < 2:
         return []
     each = _words.listing([f"{_words.many(number, 'run')} in {name}" for name, number in sorted(runs.items())])
-    return [f"The confirmation runs were not all computed alike: {each}; `precision` under `train` fixes one."]
+    return [
+        f"The confirmation runs were not all computed alike: {each}; set `precision` under `train` to hold all to one."
+    ]
 
 
 def _code(study: Study) -> list[str]:

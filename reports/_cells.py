@@ -57,13 +57,16 @@ def label(study: Study, row: Row) -> html.Item:
     return html.Item(text, text)
 
 
-def figure(cell: Cell, places: int, notes: html.Footnotes) -> html.Item:
-    """`87.68 ± 0.42` with the numbers of its footnotes; a dash and its reason where there is no figure."""
+def figure(cell: Cell, places: int, notes: html.Footnotes, *, alike: bool = False) -> html.Item:
+    """`87.68 ± 0.42` with the numbers of its footnotes; a dash and its reason where there is no figure.
+
+    With `alike` notes that differ in counts alone are one: for the tables of a single protocol.
+    """
     if cell.sample is None:
         return html.Item(Markup("{}{}").format(_words.DASH, notes.marks([cell.missing])))
     said = [f"Not ranked: {mark}." for mark in cell.marks] + [_FAILED] * (cell.diverged > 0)
     text = _words.plus_minus(cell.sample.mean, cell.sample.spread, places)
-    return html.Item(Markup("{}{}").format(text, notes.marks(said, alike=True)), cell.sample.mean)
+    return html.Item(Markup("{}{}").format(text, notes.marks(said, alike=alike)), cell.sample.mean)
 
 
 def chance(study: Study, metric: str) -> html.Item:

@@ -3,14 +3,17 @@
 Numbers alone; nothing here knows of pictures or tables.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from bench.metrics import Sorted
+from bench.protocols._gallery_figures import DEPTH
 from bench.record import Record
 from bench.scores import Scores
 from reports import _rows
@@ -36,7 +39,7 @@ class Hard:
             threshold in standard deviations of the run's scores; of probes minus the logarithm of the rank of the mate.
         wrong: (L, n) the share of the seeds (and of a probe's searches) that are wrong.
         threshold: how it was chosen; "" for probes.
-        deepest: of probes the last rank that was counted: a search may have ended there.
+        bound: (L, n) bool, of probes: a search was not counted to its end, so that the rank is at least the one shown.
     """
 
     name: str
@@ -47,7 +50,7 @@ class Hard:
     margin: np.ndarray
     wrong: np.ndarray
     threshold: str = ""
-    deepest: int = 0
+    bound: np.ndarray | None = None
 
     @cached_property
     def failing(self) -> np.ndarray:
@@ -75,7 +78,17 @@ def pairs(study: Study, protocol: str) -> list[Hard]:
 
 def probes(study: Study, protocol: str) -> list[Hard]:
     """The probes that were searched for, as all losses found them."""
-    return [made for made in (_probe_set(name, runs) for name, runs in _sets(study, protocol, _probe_sets)) if made]
+    depth = _depth(study, protocol)
+    return [_probe_set(name, runs, depth) for name, runs in _sets(study, protocol, _probe_sets)]
+
+
+def _depth(study: Study, protocol: str) -> float:
+    """How many who score as much as the mate a search counts before it gives up: MegaFace's `depth`."""
+    usual = version(study, protocol)
+    scores = [r.scores[protocol] for r in study.of("tuned") if protocol in r.scores]
+    spec: dict[str, Any] = next((score.get("spec", {}) for score in scores if str(score.get("hash")) == usual), {})
+    depth = spec.get("depth", DEPTH) if spec.get("protocol") == "megaface" else "all"
+    return math.inf if depth == "all" else float(depth)
 
 
 def version(study: Study, protocol: str) -> str:
@@ -116,7 +129,8 @@ def _pair_sets(protocol: str, raw: Raw) -> Mapping[str, Raw]:
 
 
 def _probe_sets(protocol: str, raw: Raw) -> Mapping[str, Raw]:
-    return {protocol: raw} if {"probe", "better", "mate_scores"} <= set(raw) else {}
+    kept = {"probe", "better", "mate_scores"} <= set(raw) and raw["better"].ndim == 1  # IJB searches several galleries
+    return {protocol: raw} if kept else {}
 
 
 def _pair_set(name: str, runs: Runs) -> Hard | None:
@@ -159,26 +173,29 @@ def _has_folds(raw: Raw) -> bool:
     return "folds" in raw and "thresholds" in raw and len(np.unique(raw["folds"])) == len(raw["thresholds"])
 
 
-def _probe_set(name: str, runs: Runs) -> Hard:
+def _probe_set(name: str, runs: Runs, depth: float) -> Hard:
     searched = np.unique(runs[0][1][0]["probe"])
-    means = [[_found(raw, searched) for raw in raws] for _, raws in runs]
-    depth = np.stack([np.mean([depth for depth, _ in seeds], axis=0) for seeds in means])
-    missed = np.stack([np.mean([missed for _, missed in seeds], axis=0) for seeds in means])
-    rows = tuple(row for row, _ in runs)
-    deepest = 1 + max(int(raw["better"].max(initial=0)) for _, raws in runs for raw in raws)
-    same = np.ones(len(searched), bool)
-    return Hard(name, rows, searched[:, None], same, np.exp(depth), -depth, missed, deepest=deepest)
+    found = [[_found(raw, searched, depth) for raw in raws] for _, raws in runs]
+    rank, missed, cut = (
+        np.stack([np.mean([run[part] for run in seeds], axis=0) for seeds in found]) for part in range(3)
+    )
+    rows, same = tuple(row for row, _ in runs), np.ones(len(searched), bool)
+    return Hard(name, rows, searched[:, None], same, np.exp(rank), -rank, missed, bound=cut > 0)
 
 
-def _found(raw: Raw, searched: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(P,) the mean logarithm of the rank of the mate of each probe, and (P,) the share of its searches that missed."""
+def _found(raw: Raw, searched: np.ndarray, depth: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each probe (P,): the mean logarithm of the rank of its mate, the share of its searches that missed, and the share
+    that was given up after `depth`."""
     better = raw["better"]
     if len(better) != len(raw["probe"]):  # of probes without a mate too
         better = better[np.isfinite(raw["mate_scores"])]
     place = np.searchsorted(searched, raw["probe"])
     count = np.bincount(place, minlength=len(searched))
-    depth = np.bincount(place, np.log1p(better), minlength=len(searched)) / count
-    return depth, np.bincount(place, better > 0, minlength=len(searched)) / count
+    rank, missed, cut = (
+        np.bincount(place, each, minlength=len(searched)) / count
+        for each in (np.log1p(better), better > 0, better >= depth)
+    )
+    return rank, missed, cut
 
 
 def counts(found: Hard) -> Sequence[tuple[Row, float, int, int]]:

@@ -101,7 +101,7 @@ def log_ticks(axis: "Axis") -> None:
 
     low, high = sorted(axis.get_view_interval())
     decades = LogLocator(subs=(1, 2, 5) if high < 25 * low else (1, 3) if high < 200 * low else (1,))
-    axis.set_major_locator(MaxNLocator(4) if high < 3 * low else decades)
+    axis.set_major_locator(MaxNLocator(4) if high < 4 * low else decades)
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.5f}".rstrip("0") if value < 1 else f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -199,5 +199,5 @@ def _with_marks(cell: _rows.Cell, notes: Notes) -> str:
     """A figure with the numbers of what it is marked with, which enters `notes`."""
     if cell.sample is None:
         return _words.DASH
-    numbers = "".join(f" ({number})" for number in notes.numbers(cell.marks, alike=True))
+    numbers = "".join(f" ({number})" for number in notes.numbers(cell.marks))
     return _words.plus_minus(cell.sample.mean, cell.sample.spread) + numbers

@@ -24,7 +24,10 @@ def _table(study: Study, protocol: str) -> Markup:
     columns = [html.Column("Loss", "short"), *[html.Column(_title(metric)) for metric in metrics]]
     bodies = [
         [
-            [_cells.label(study, row), *[_cells.figure(_rows.cell(study, row, m), 2, notes) for m in metrics]]
+            [
+                _cells.label(study, row),
+                *[_cells.figure(_rows.cell(study, row, metric), 2, notes, alike=True) for metric in metrics],
+            ]
             for row in block
         ]
         for block in _cells.blocks(_rows.rows(study))

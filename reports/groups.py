@@ -67,7 +67,7 @@ def _line(study: Study, row: Row, one: Slice, notes: html.Footnotes) -> list[htm
     means = [cell.sample.mean for cell in cells if cell.sample]
     gap = max(means) - min(means) if len(means) == len(cells) > 1 else math.nan
     shown = html.Item(_words.percent(gap), gap) if math.isfinite(gap) else html.Item(_words.DASH)
-    return [_cells.label(study, row), *[_cells.figure(cell, 2, notes) for cell in cells], shown]
+    return [_cells.label(study, row), *[_cells.figure(cell, 2, notes, alike=True) for cell in cells], shown]
 
 
 def _counted(study: Study, one: Slice) -> str:

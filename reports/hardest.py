@@ -23,7 +23,7 @@ _CAPTION = (
 )
 _SEARCHED = (
     "Wrong: a stranger scores at least as much as the mate. Rank: that of the mate in the largest gallery, the geometric "
-    "mean over a probe's searches and the seeds; none is counted beyond {:,}."
+    "mean over a probe's searches and the seeds; ≥ where a search was not counted to its end."
 )
 _PERSONS = (
     "This page holds images of persons: pass it on as you would their photographs (--no-pictures leaves them out)."
@@ -107,7 +107,7 @@ def _counts(study: Study, found: Hard) -> Markup:
     what = "pairs" if found.threshold else "probes"
     every = int(found.failing.all(axis=0).sum())
     said = [f"{found.name}: {len(found.same):,} {what}, {every:,} of them wrong with every loss."]
-    said += [f"Threshold: {found.threshold}."] if found.threshold else [_SEARCHED.format(found.deepest)]
+    said += [f"Threshold: {found.threshold}."] if found.threshold else [_SEARCHED]
     columns = [html.Column("Loss", "short"), html.Column("Wrong, % of its runs")]
     several = len(found.rows) > 1  # of one row alone it is the column before
     columns += [html.Column("Wrong with it alone"), html.Column("Right with it alone")] * several
@@ -152,10 +152,10 @@ def _score(found: Hard, row: int, place: int) -> html.Item:
 
 
 def _rank(found: Hard, row: int, place: int) -> html.Item:
-    """`✗ rank 12.5`, or `✗ rank ≥ 101` where no rank was counted, and how many of its searches missed."""
+    """`✗ rank 12.5`, or `✗ rank ≥ 101`, and how many of its searches missed."""
     rank = float(found.shown[row, place])
     said = html.small(f"{_words.percent(float(found.wrong[row, place]), 0)} % missed")
-    least = "≥ " if found.deepest > 1 and rank >= found.deepest - 0.05 else ""
+    least = "≥ " if found.bound is not None and found.bound[row, place] else ""
     text = f"{_cross(found, row, place)}rank {least}{_words.count(round(rank, 1))}"
     return html.Item(Markup("{}{}").format(text, said), rank)
 

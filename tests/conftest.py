@@ -10,7 +10,7 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What tests write outlives no machine: where memory is lent as a folder, nothing waits for a disk.
-if (memory := Path("/dev/shm")).is_dir() and shutil.disk_usage(memory).free > 4 * 2**30:
+if os.access(memory := Path("/dev/shm"), os.W_OK | os.X_OK) and shutil.disk_usage(memory).free > 4 * 2**30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
 # The same examples in every run, none slow enough to fail by it, and nothing of them kept beside the code.
 hypothesis.settings.register_profile("same", deadline=None, derandomize=True, database=None)

@@ -7,7 +7,7 @@ import pytest
 from made_up_study import make
 
 import reports
-from reports import rates
+from reports import _plots, rates
 
 
 def test_a_curve_ends_where_a_seed_was_no_longer_measured():
@@ -30,3 +30,11 @@ def test_a_network_without_an_error_has_no_line_on_a_logarithmic_axis_and_stops_
             file.write_text(json.dumps({"lfw": kept}))
     page = rates.render(reports.read(folder))
     assert page.count("no error") == (perfect == "all")
+
+
+@pytest.mark.parametrize(("low", "high"), [(86, 100), (6, 15), (5.5, 19), (12, 95), (0.001, 1000)])
+def test_a_logarithmic_axis_has_ticks_enough_to_read_it(low, high):
+    _, [[ax]] = _plots.panels(1, 1)
+    ax.set(xscale="log", xlim=(low, high))
+    _plots.log_ticks(ax.xaxis)
+    assert 2 <= sum(low <= tick <= high for tick in ax.get_xticks()) <= 8

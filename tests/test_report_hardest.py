@@ -104,15 +104,36 @@ class TestProbes:
 
     def test_a_probe_without_a_mate_is_none(self):
         raw = {"probe": np.array([4, 7]), "better": np.array([9, 0, 3]), "mate_scores": np.array([0.1, -np.inf, 0.3])}
-        depth, missed = _hard._found(raw, np.array([4, 7]))
-        assert np.exp(depth) == pytest.approx([10, 4]) and missed.tolist() == [1, 1]
+        rank, missed, cut = _hard._found(raw, np.array([4, 7]), 9)
+        assert np.exp(rank) == pytest.approx([10, 4]) and missed.tolist() == [1, 1] and cut.tolist() == [1, 0]
 
-    def test_a_rank_that_was_not_counted_to_its_end_is_a_bound(self):
+    @pytest.mark.parametrize(("depth", "first"), [(9, "rank ≥ 10<"), (10, "rank 10<"), (np.inf, "rank 10<")])
+    def test_a_rank_that_was_not_counted_to_its_end_is_a_bound(self, depth, first):
         raw = {"probe": np.array([4, 7]), "better": np.array([9, 3]), "mate_scores": np.array([0.1, 0.3])}
-        found = _hard._probe_set("megaface", [("softmax", [raw])])
-        assert found.deepest == 10
-        ends, counted = (hardest._rank(found, 0, place).html for place in (0, 1))
-        assert "rank ≥ 10<" in ends and "rank 4<" in counted
+        found = _hard._probe_set("megaface", [("softmax", [raw])], depth)
+        shown = [hardest._rank(found, 0, place).html for place in (0, 1)]
+        assert first in shown[0] and "rank 4<" in shown[1]
+
+    def test_a_mean_over_seeds_of_which_one_was_not_counted_to_its_end_is_a_bound(self):
+        seeds = [{"probe": np.array([4]), "better": np.array([n]), "mate_scores": np.array([0.1])} for n in (3, 15)]
+        found = _hard._probe_set("megaface", [("softmax", seeds)], 15)
+        assert "rank ≥ 8<" in hardest._rank(found, 0, 0).html
+
+    @pytest.mark.parametrize(
+        ("spec", "depth"),
+        [({"protocol": "megaface"}, 100), ({"protocol": "megaface", "depth": 20}, 20),
+         ({"protocol": "megaface", "depth": "all"}, np.inf), ({"protocol": "rank_k"}, np.inf), ({}, np.inf)],
+    )  # fmt: skip
+    def test_how_deep_a_search_counts_stands_in_the_protocols_facts(self, spec, depth, copy):
+        for path in copy.glob("*/record.json"):
+            body = json.loads(path.read_text())
+            body["scores"]["megaface"]["spec"] = spec
+            path.write_text(json.dumps(body))
+        assert _hard._depth(reports.read(copy), "megaface") == depth
+
+    def test_searches_of_several_galleries_at_once_are_no_set_of_probes(self):
+        raw = {"probe": np.array([4]), "better": np.array([[9, 3]]), "mate_scores": np.array([[0.1, 0.3]])}
+        assert _hard._probe_sets("ijb", raw) == {}
 
 
 class TestSection:

@@ -213,7 +213,6 @@ def test_false_positives_and_coverage_by_simulation(cell):
 
 
 @pytest.mark.slow
-@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_whole_grid_and_its_table(pytestconfig, capsys):
     """Six times as many pairs a cell; the table stays in `.pytest_cache/d/statistics`."""
