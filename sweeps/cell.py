@@ -238,9 +238,8 @@ class Cell:
 
     def _discover(self) -> None:
         """Note the search trials that other drivers asked for."""
-        self.elsewhere |= {
-            self._search_trial(asked) for asked in self.share.asked(self._place, self._tuner, self._searched)
-        }
+        asked = self.share.asked(self._place, self._tuner, self._searched)
+        self.elsewhere |= set(map(self._search_trial, asked))
 
     def _search_trial(self, asked: Asked) -> Trial:
         trial = plan.search(self.study, self._start, asked.number, asked.params)
@@ -271,6 +270,9 @@ class Cell:
         if self.share.asking(self._place):
             return
         if self.stage == "search" and not self._may_ask() and self.share.close(self._place, self._tuner):
+            self._discover()  # others may have asked, trained and closed it since this driver last looked
+            if any(trial.role == "search" for trial in self.elsewhere):
+                return
             self.stage = "finalists"
             for number in self._figures.ranked()[: self.study.tuning.finalists]:
                 self._tune.extend(plan.finalists(self.study, self._searched[number]))
@@ -286,9 +288,8 @@ class Cell:
         """Confirm the winner, where there is one."""
         number = self._figures.winner()
         if number is None:
-            self.trouble = "no tuning trial finished: there is nothing to confirm"
-            if self.cut:
-                self.trouble += f" ({self.cut.reason})"
+            why = f" ({self.cut.reason})" if self.cut else ""
+            self.trouble = f"no tuning trial finished: there is nothing to confirm{why}"
             return
         self.winner = self._searched[number]
         self._confirm(self.winner)

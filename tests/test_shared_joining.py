@@ -4,7 +4,7 @@ import threading
 
 import optuna
 import pytest
-from made_up_drivers import drivers, until  # noqa: F401 (fixture)
+from made_up_drivers import DEADLINE, drivers, until  # noqa: F401 (fixture)
 from made_up_shared import RANDOM, check_whole, rows, study  # noqa: F401 (fixture)
 from made_up_sweep import BUDGET, make, no_mlflow, numbers, of  # noqa: F401 (fixture)
 
@@ -55,6 +55,27 @@ def test_runs_lost_to_errors_are_run_again_by_whoever_comes(study, drivers, tmp_
     assert len(of(drivers.records("b"), "tuned")) == len(of(drivers.records("b"), "default")) == 3
     drivers.drive("a", small)
     check_whole(tmp_path, drivers, ("a", "b"))
+
+
+def test_a_driver_that_joins_before_a_search_and_looks_after_it_takes_it_in(study, drivers, tmp_path, monkeypatch):
+    """Its first ask finds that the other has asked for all, trained it and closed the search meanwhile."""
+    joined, seen, ask = threading.Event(), set(), shared.Shared.ask
+
+    def late(share, place, tuner):
+        if drivers.here.name != "late" or place in seen:
+            return ask(share, place, tuner)
+        seen.add(place)
+        joined.set()
+        until(lambda: drivers.said("quick").count(": finalists") == 2, lambda: drivers.said("quick"))
+        share.refresh()
+        return None
+
+    monkeypatch.setattr(shared.Shared, "ask", late)
+    drivers.start("late", study(tune=RANDOM))
+    assert joined.wait(DEADLINE)
+    drivers.start("quick", study(tune=RANDOM))
+    drivers.join("late", "quick")
+    check_whole(tmp_path, drivers, ["late", "quick"])
 
 
 def test_a_search_lost_as_a_whole_asks_again(study, drivers, tmp_path):
