@@ -133,15 +133,18 @@ def _probe_sets(protocol: str, raw: Raw) -> Mapping[str, Raw]:
     return {protocol: raw} if kept else {}
 
 
+def _means(judged: Sequence[Sequence[tuple[np.ndarray, ...]]]) -> list[np.ndarray]:
+    """Of each of the arrays (n,) that are known of a run: (L, n), its mean over the seeds of each row."""
+    parts = range(len(judged[0][0]))
+    return [np.stack([np.mean([run[part] for run in seeds], axis=0) for seeds in judged]) for part in parts]
+
+
 def _pair_set(name: str, runs: Runs) -> Hard | None:
     first = runs[0][1][0]
     same = first["same"].astype(bool)
     if same.all() or not same.any():
         return None
-    judged = [[_judged(raw) for raw in raws] for _, raws in runs]
-    shown, margin, wrong = (
-        np.stack([np.mean([run[part] for run in seeds], axis=0) for seeds in judged]) for part in range(3)
-    )
+    shown, margin, wrong = _means([[_judged(raw) for raw in raws] for _, raws in runs])
     images = np.stack([first["first"], first["second"]], axis=1)
     rule = FOLDS if _has_folds(first) else EQUAL_ERRORS
     return Hard(name, tuple(row for row, _ in runs), images, same, shown, margin, wrong, rule)
@@ -175,10 +178,7 @@ def _has_folds(raw: Raw) -> bool:
 
 def _probe_set(name: str, runs: Runs, depth: float) -> Hard:
     searched = np.unique(runs[0][1][0]["probe"])
-    found = [[_found(raw, searched, depth) for raw in raws] for _, raws in runs]
-    rank, missed, cut = (
-        np.stack([np.mean([run[part] for run in seeds], axis=0) for seeds in found]) for part in range(3)
-    )
+    rank, missed, cut = _means([[_found(raw, searched, depth) for raw in raws] for _, raws in runs])
     rows, same = tuple(row for row, _ in runs), np.ones(len(searched), bool)
     return Hard(name, rows, searched[:, None], same, np.exp(rank), -rank, missed, bound=cut > 0)
 

@@ -15,8 +15,6 @@ from bench import record
 from reports import _comparisons, _figures, _rows, _sections, _tables, _write
 from reports import _markup as html
 from reports._caveats import caveats
-from reports._notes import Notes
-from reports._sample import Sample
 
 
 def test_the_board_holds_the_means_and_spreads_of_the_records(full):
@@ -275,17 +273,6 @@ def test_the_curves_have_a_row_a_point(full):
     kept = next(r for r in full.of("tuned") if r.trial.loss == "center")
     own = frame[(frame["id"] == kept.trial.id) & (frame["protocol"] == "lfw") & (frame["curve"] == "roc")]
     assert own["tar"].tolist() == kept.curves()["lfw"]["roc"]["tar"]
-
-
-def test_a_marked_figure_says_so_in_the_markdown_too():
-    sample = Sample("softmax", "ytf/auc", "x", "folds", np.array([0.5, 0.6]), np.zeros((2, 0)))
-    notes = Notes()
-    cells = [_rows.Cell(sample, marks=("partial",)), _rows.Cell(sample), _rows.Cell(sample, marks=("few", "partial"))]
-    shown = [_tables._with_marks(cell, notes) for cell in [*cells, _rows.Cell(None, "none")]]
-    assert [text.partition(" (")[2] for text in shown] == ["1)", "", "1) (2)", ""] and notes.texts() == [
-        "partial",
-        "few",
-    ]
 
 
 def test_what_stands_beside_a_protocols_own_figures_comes_after_them():

@@ -1,6 +1,10 @@
 """Numbered notes, and what is said of many runs with counts of their own."""
 
+import numpy as np
+
+from reports import _rows, _tables
 from reports._notes import Notes
+from reports._sample import Sample
 
 
 def test_a_text_keeps_its_number():
@@ -32,3 +36,14 @@ def test_counts_stay_apart_where_they_are_not_alike():
     assert notes.numbers(said) == [1, 2] and notes.texts() == said
     assert notes.numbers(["298 of 540 names", "299 of 540 names"], alike=True) == [3]
     assert notes.texts()[2] == "298 to 299 of 540 names"
+
+
+def test_a_marked_figure_says_so_in_the_markdown_too():
+    sample = Sample("softmax", "ytf/auc", "x", "folds", np.array([0.5, 0.6]), np.zeros((2, 0)))
+    notes = Notes()
+    cells = [_rows.Cell(sample, marks=("partial",)), _rows.Cell(sample), _rows.Cell(sample, marks=("few", "partial"))]
+    shown = [_tables._with_marks(cell, notes) for cell in [*cells, _rows.Cell(None, "none")]]
+    assert [text.partition(" (")[2] for text in shown] == ["1)", "", "1) (2)", ""] and notes.texts() == [
+        "partial",
+        "few",
+    ]
